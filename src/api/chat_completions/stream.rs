@@ -1,0 +1,165 @@
+//! Events become `data:` lines, one chunk each.
+
+use super::{ErrorBody, ReasoningField, key, write_error, write_extra_content};
+use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage};
+use crate::json;
+
+/// The encoder of one streamed answer.
+#[derive(Debug)]
+pub struct Stream {
+    provider: String,
+    include_usage: bool,
+    reasoning: ReasoningField,
+    /// `data: {"id":…,"object":…,"created":…,"model":…`: the beginning of every chunk.
+    envelope: Vec<u8>,
+}
+
+impl Stream {
+    /// Makes an encoder. `provider` is named in faults; usage is sent if `include_usage` is set.
+    pub fn new(provider: &str, include_usage: bool, reasoning: ReasoningField) -> Stream {
+        Stream { provider: provider.to_owned(), include_usage, reasoning, envelope: Vec::new() }
+    }
+
+    /// Appends the lines for one event.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            Event::Start(identity) => self.start(identity),
+            Event::Part(part) => self.part(part, out),
+            Event::Finish(finish) => self.finish(finish, out),
+            Event::Usage(usage) => self.usage(usage, out),
+            Event::Complete => out.extend_from_slice(b"data: [DONE]\n\n"),
+            Event::Fault(fault) => self.fault(fault, out),
+        }
+    }
+
+    fn start(&mut self, identity: &Identity) {
+        let out = &mut self.envelope;
+        out.clear();
+        out.extend_from_slice(b"data: {\"id\":");
+        json::write_string(&identity.id, out);
+        out.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        json::write_number(identity.created, out);
+        out.extend_from_slice(b",\"model\":");
+        json::write_string(&identity.model, out);
+    }
+
+    /// Appends the envelope up to the choice's `delta`.
+    fn open(&self, choice: u32, unknown: &Unknown<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.envelope);
+        json::write_fields(unknown.answer, out);
+        out.extend_from_slice(b",\"choices\":[{\"index\":");
+        json::write_number(choice, out);
+        out.extend_from_slice(b",\"delta\":{");
+    }
+
+    fn part(&self, part: &Part<'_>, out: &mut Vec<u8>) {
+        self.open(part.choice, &part.unknown, out);
+        let mut first = true;
+        if part.first {
+            key("role", &mut first, out);
+            out.extend_from_slice(b"\"assistant\"");
+        }
+        match &part.body {
+            Body::Nothing => {
+                if part.first {
+                    key("content", &mut first, out);
+                    out.extend_from_slice(b"\"\"");
+                }
+            }
+            Body::Text(text) => {
+                key("content", &mut first, out);
+                json::write_string(text, out);
+            }
+            Body::Refusal(text) => {
+                key("refusal", &mut first, out);
+                json::write_string(text, out);
+            }
+            Body::Reasoning { text, details } => {
+                if !text.is_empty() {
+                    for name in self.reasoning.names() {
+                        key(name, &mut first, out);
+                        json::write_string(text, out);
+                    }
+                }
+                if !details.is_empty() {
+                    key("reasoning_details", &mut first, out);
+                    out.push(b'[');
+                    for (at, detail) in details.iter().enumerate() {
+                        if at > 0 {
+                            out.push(b',');
+                        }
+                        json::write_raw(detail, out);
+                    }
+                    out.push(b']');
+                }
+            }
+            Body::ToolStart { .. } | Body::ToolMore { .. } => {
+                key("tool_calls", &mut first, out);
+                write_fragment(&part.body, out);
+            }
+        }
+        for field in part.unknown.delta {
+            key(&field.name, &mut first, out);
+            json::write_raw(&field.value, out);
+        }
+        out.extend_from_slice(b"},\"finish_reason\":null");
+        json::write_fields(part.unknown.choice, out);
+        out.extend_from_slice(b"}]}\n\n");
+    }
+
+    fn finish(&self, finish: &Finish<'_>, out: &mut Vec<u8>) {
+        self.open(finish.choice, &finish.unknown, out);
+        out.extend_from_slice(b"},\"finish_reason\":");
+        json::write_string(finish.reason.as_str(), out);
+        if let Some(native) = finish.native {
+            out.extend_from_slice(b",\"native_finish_reason\":");
+            json::write_string(native, out);
+        }
+        json::write_fields(finish.unknown.choice, out);
+        out.extend_from_slice(b"}]}\n\n");
+    }
+
+    fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
+        if !self.include_usage || !usage.is_whole() {
+            return;
+        }
+        out.extend_from_slice(&self.envelope);
+        out.extend_from_slice(b",\"choices\":[],\"usage\":");
+        usage.write(out);
+        out.extend_from_slice(b"}\n\n");
+    }
+
+    fn fault(&self, fault: &Fault, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        write_error(&ErrorBody::of_fault(fault, &self.provider), out);
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+/// Appends the `tool_calls` array of one fragment.
+fn write_fragment(body: &Body<'_>, out: &mut Vec<u8>) {
+    let (index, arguments, extra_content, unknown) = match *body {
+        Body::ToolStart { index, arguments, extra_content, unknown, .. }
+        | Body::ToolMore { index, arguments, extra_content, unknown } => {
+            (index, arguments, extra_content, unknown)
+        }
+        Body::Nothing | Body::Text(_) | Body::Refusal(_) | Body::Reasoning { .. } => return,
+    };
+    out.extend_from_slice(b"[{\"index\":");
+    json::write_number(index, out);
+    if let Body::ToolStart { id, name, .. } = *body {
+        out.extend_from_slice(b",\"id\":");
+        json::write_string(id, out);
+        out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+        json::write_string(name, out);
+        out.push(b',');
+    } else {
+        out.extend_from_slice(b",\"function\":{");
+    }
+    out.extend_from_slice(b"\"arguments\":");
+    json::write_string(arguments, out);
+    out.push(b'}');
+    write_extra_content(extra_content, out);
+    json::write_fields(unknown, out);
+    out.extend_from_slice(b"}]");
+}

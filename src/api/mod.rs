@@ -1,0 +1,3 @@
+//! What clients speak: events become bytes.
+
+pub mod chat_completions;

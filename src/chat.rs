@@ -1,0 +1,154 @@
+//! The client's request, parsed once; what millpond does not own is kept byte for byte.
+
+use std::borrow::Cow;
+
+use crate::json::{self, Field, Members};
+
+/// A chat-completions request.
+#[derive(Debug, Clone)]
+pub struct Chat {
+    /// The model as the client named it.
+    pub model: String,
+    /// The client wants a stream.
+    pub stream: bool,
+    /// The client wants usage in its stream.
+    pub include_usage: bool,
+    /// `stream_options` as the client sent it.
+    pub stream_options: Option<String>,
+    /// Everything else but `model` and `stream`, in the client's order.
+    pub fields: Vec<Field<'static>>,
+}
+
+/// What is wrong with a request; each one is the client's mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The body is not JSON.
+    #[error("The request body is not valid JSON: {0}. Send one JSON object.")]
+    NotJson(String),
+    /// The body is JSON, but no object.
+    #[error("The request body must be a JSON object with at least \"model\" and \"messages\".")]
+    NotAnObject,
+    /// A field that is needed is missing.
+    #[error("The request has no \"{0}\". {1}")]
+    Missing(&'static str, &'static str),
+    /// A field has a type that cannot be meant.
+    #[error("\"{0}\" must be {1}.")]
+    WrongType(&'static str, &'static str),
+}
+
+impl RequestError {
+    /// The field of the request that is to blame.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            RequestError::NotJson(_) | RequestError::NotAnObject => None,
+            RequestError::Missing(field, _) | RequestError::WrongType(field, _) => Some(field),
+        }
+    }
+}
+
+const MODEL_HINT: &str = "Name a model, such as \"openrouter/anthropic/claude-sonnet-4.5\".";
+const MESSAGES_HINT: &str = "Send a list such as [{\"role\": \"user\", \"content\": \"Hello\"}].";
+
+impl Chat {
+    /// Reads a request body.
+    pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
+        let text = std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if !text.starts_with('{') {
+            return match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+                Ok(_) => Err(RequestError::NotAnObject),
+                Err(error) => Err(RequestError::NotJson(error.to_string())),
+            };
+        }
+        let members: Members<'_> =
+            serde_json::from_str(text).map_err(|error| RequestError::NotJson(error.to_string()))?;
+        let stream = match members.find("stream") {
+            None | Some("null" | "false") => false,
+            Some("true") => true,
+            Some(_) => return Err(RequestError::WrongType("stream", "true or false")),
+        };
+        let model = model(&members)?;
+        if !members.find("messages").is_some_and(|messages| messages.starts_with('[')) {
+            return Err(match members.find("messages") {
+                None | Some("null") => RequestError::Missing("messages", MESSAGES_HINT),
+                Some(_) => RequestError::WrongType("messages", "a list of messages"),
+            });
+        }
+        if members.find("messages").is_some_and(|messages| json::elements(messages).is_empty()) {
+            return Err(RequestError::WrongType("messages", "a list with at least one message"));
+        }
+        let stream_options = members.find("stream_options").filter(|options| *options != "null");
+        let include = |options: &str, name: &str| Members::of(options).find(name) == Some("true");
+        let include_usage = stream_options.is_some_and(|options| include(options, "include_usage"))
+            || members.find("usage").is_some_and(|usage| include(usage, "include"));
+        let stream_options = stream_options.map(str::to_owned);
+        let fields = members
+            .0
+            .into_iter()
+            .filter(|(name, _)| !matches!(name.as_ref(), "model" | "stream" | "stream_options"))
+            .map(|(name, value)| Field { name, value: Cow::Borrowed(value) }.into_owned())
+            .collect();
+        Ok(Chat { model, stream, include_usage, stream_options, fields })
+    }
+
+    /// The raw value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().rev().find(|field| field.name == name).map(|field| field.value.as_ref())
+    }
+}
+
+fn model(members: &Members<'_>) -> Result<String, RequestError> {
+    match members.find("model") {
+        None | Some("null") => Err(RequestError::Missing("model", MODEL_HINT)),
+        Some(raw) => match json::string(raw) {
+            Some(model) if !model.trim().is_empty() => Ok(model.trim().to_owned()),
+            Some(_) => Err(RequestError::Missing("model", MODEL_HINT)),
+            None => Err(RequestError::WrongType("model", "a string")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_kept_byte_for_byte() {
+        let chat = Chat::read(
+            br#"{"model":"m","stream":true,"messages":[{"role":"user"}],"seed": 1.0e3,"provider":{"a" : 1}}"#,
+        )
+        .unwrap();
+        assert!(chat.stream && !chat.include_usage);
+        assert_eq!(chat.field("seed"), Some("1.0e3"));
+        assert_eq!(chat.field("provider"), Some("{\"a\" : 1}"));
+    }
+
+    #[test]
+    fn usage_is_asked_for_in_two_ways() {
+        for extra in [r#""stream_options":{"include_usage":true}"#, r#""usage":{"include":true}"#] {
+            let body = format!(r#"{{"model":"m","messages":[{{}}],{extra}}}"#);
+            assert!(Chat::read(body.as_bytes()).unwrap().include_usage, "{extra}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_field() {
+        let cases: [(&[u8], Option<&str>); 10] = [
+            (b"", None),
+            (b"hello", None),
+            (b"[]", None),
+            (b"{\"model\":", None),
+            (br#"{"messages":[{}]}"#, Some("model")),
+            (br#"{"model":"","messages":[{}]}"#, Some("model")),
+            (br#"{"model":3,"messages":[{}]}"#, Some("model")),
+            (br#"{"model":"m"}"#, Some("messages")),
+            (br#"{"model":"m","messages":"hi"}"#, Some("messages")),
+            (br#"{"model":"m","messages":[{}],"stream":"yes"}"#, Some("stream")),
+        ];
+        for (body, param) in cases {
+            let error = Chat::read(body).unwrap_err();
+            assert_eq!(error.param(), param, "{error}");
+        }
+        assert!(Chat::read(br#"{"model":"m","messages":[]}"#).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Dialects: what providers speak.
+//!
+//! A [`Dialect`] is a value whose fields are its quirks; a compatible provider is a constant of an existing
+//! dialect's type. [`envelope`] reads the error objects of all of them.
+
+pub mod envelope;
+pub mod openai_chat;
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::chat::Chat;
+use crate::event::{Delta, Repairs};
+use crate::framing::{Frame, Framer, Framing};
+
+/// One way to ask a provider and to read its answer.
+pub trait Dialect: Send + Sync {
+    /// How the answer's messages are framed.
+    fn framing(&self) -> Framing;
+
+    /// What the normalizer must know of the provider.
+    fn quirks(&self) -> Quirks;
+
+    /// The request that asks `model` at `base_url`, streaming; without keys.
+    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes>;
+
+    /// The decoder for one answer.
+    fn decoder(&self) -> Box<dyn Decoder>;
+}
+
+/// What the normalizer must know of the provider.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quirks {
+    /// Where reasoning stands in the text.
+    pub think_tags: ThinkTags,
+    /// An end mark completes the answer even where a choice has no finish reason.
+    pub finish_optional: bool,
+}
+
+/// Where a provider puts reasoning into the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkTags {
+    /// Nowhere: such tags are text.
+    #[default]
+    None,
+    /// Between tags at the beginning of the answer.
+    AtStart,
+    /// At the beginning, without the opening tag: everything up to the closing tag is reasoning.
+    OpenOmitted,
+}
+
+/// Turns the frames of one answer into deltas.
+pub trait Decoder: Send {
+    /// Reports what the frame says, in the order that [`Delta`] names.
+    fn decode<'a>(
+        &'a mut self,
+        frame: Frame<'a>,
+        out: &mut Vec<Delta<'a>>,
+        repairs: &mut Repairs,
+    ) -> Result<(), DecodeError>;
+}
+
+/// Why a frame cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The frame is not JSON, or its choices are none; it may have held a part of the answer.
+    #[error("a frame cannot be read")]
+    Malformed,
+}
+
+/// A dialect by name, with its quirks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyDialect {
+    /// `openai-chat`.
+    OpenAiChat(openai_chat::OpenAiChat),
+}
+
+impl AnyDialect {
+    /// The names that the config and the command line take.
+    pub const NAMES: &'static [&'static str] = &["openai-chat"];
+
+    /// The dialect of that name, without quirks.
+    pub fn plain(name: &str) -> Option<AnyDialect> {
+        match name {
+            "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyDialect::OpenAiChat(_) => "openai-chat",
+        }
+    }
+
+    /// The dialect itself.
+    pub fn as_dialect(&self) -> &dyn Dialect {
+        match self {
+            AnyDialect::OpenAiChat(dialect) => dialect,
+        }
+    }
+}
+
+/// The framer for a dialect's answers; `limit` is the longest frame in bytes.
+pub fn framer(dialect: &dyn Dialect, limit: usize) -> Framer {
+    Framer::new(dialect.framing(), limit)
+}

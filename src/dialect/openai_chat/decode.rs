@@ -1,0 +1,543 @@
+//! A chat-completions frame becomes deltas.
+
+use std::borrow::Cow;
+
+use super::chunk::{Choice, Chunk, Function, List, Message, Node, ToolCall};
+use super::mend::{Mender, may_hold_surrogates};
+use crate::dialect::{DecodeError, Decoder, envelope};
+use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment, Usage};
+use crate::framing::Frame;
+use crate::json::{self, Field, Members};
+
+/// The decoder of one answer.
+#[derive(Debug, Default)]
+pub(super) struct OpenAiChatDecoder {
+    mender: Mender,
+    mended: Vec<u8>,
+    /// The usage that was reported last, as it was written: some providers repeat it in every chunk.
+    usage: String,
+}
+
+impl Decoder for OpenAiChatDecoder {
+    fn decode<'a>(
+        &'a mut self,
+        frame: Frame<'a>,
+        out: &mut Vec<Delta<'a>>,
+        repairs: &mut Repairs,
+    ) -> Result<(), DecodeError> {
+        let data = frame.data.trim_ascii();
+        if data.is_empty() {
+            repairs.count(Repair::EmptyEvent);
+            return Ok(());
+        }
+        if is_end_mark(data) {
+            out.push(Delta::End);
+            return Ok(());
+        }
+        let OpenAiChatDecoder { mender, mended, usage } = self;
+        let mut interpreter = Interpreter { frame, usage, out, repairs };
+        let strict = !mender.is_waiting() && !may_hold_surrogates(data);
+        if let Some(text) = std::str::from_utf8(data).ok().filter(|_| strict) // Else it is mended below.
+            && let Some(chunks) = parse(text)
+        {
+            return interpreter.chunks(text, chunks);
+        }
+        *mended = mender.mend(data, interpreter.repairs);
+        let text = std::str::from_utf8(mended).map_err(|_| DecodeError::Malformed)?;
+        let chunks = parse(text).ok_or(DecodeError::Malformed)?;
+        interpreter.chunks(text, chunks)
+    }
+}
+
+fn is_end_mark(data: &[u8]) -> bool {
+    data == b"[DONE]" || data.eq_ignore_ascii_case(b"[done]") || data == b"\"[DONE]\""
+}
+
+/// What a frame holds.
+enum Parsed<'a> {
+    One(Box<Chunk<'a>>),
+    Several(Vec<Chunk<'a>>),
+    /// Valid JSON, but neither an object nor an array of objects.
+    Scalar,
+}
+
+fn parse(text: &str) -> Option<Parsed<'_>> {
+    match text.as_bytes().first()? {
+        b'{' => serde_json::from_str(text).ok().map(Parsed::One), // Not JSON: the caller's to judge.
+        b'[' => serde_json::from_str(text).ok().map(Parsed::Several), // Likewise.
+        _ => serde_json::from_str::<serde::de::IgnoredAny>(text).ok().map(|_| Parsed::Scalar), // Likewise.
+    }
+}
+
+struct Interpreter<'a, 'b> {
+    frame: Frame<'a>,
+    usage: &'b mut String,
+    out: &'b mut Vec<Delta<'a>>,
+    repairs: &'b mut Repairs,
+}
+
+impl<'a> Interpreter<'a, '_> {
+    fn chunks(&mut self, text: &'a str, parsed: Parsed<'a>) -> Result<(), DecodeError> {
+        match parsed {
+            Parsed::One(chunk) => self.chunk(text, *chunk),
+            Parsed::Several(chunks) => {
+                let texts = json::elements(text);
+                chunks.into_iter().zip(texts).try_for_each(|(chunk, text)| self.chunk(text, chunk))
+            }
+            // A string may have been meant as text; null, a number or a flag says nothing.
+            Parsed::Scalar if text.starts_with('"') => Err(DecodeError::Malformed),
+            Parsed::Scalar => {
+                self.repairs.count(Repair::UnknownFrame);
+                Ok(())
+            }
+        }
+    }
+
+    fn chunk(&mut self, text: &'a str, mut chunk: Chunk<'a>) -> Result<(), DecodeError> {
+        if chunk.duplicated {
+            self.repairs.count(Repair::KeyDuplicated);
+        }
+        let error = self.error(text, &chunk);
+        let object = chunk.object.and_then(json::word);
+        let is_chunk = !matches!(chunk.choices, List::Missing)
+            || [chunk.usage, chunk.id, chunk.created, chunk.model, chunk.x_groq].iter().any(Option::is_some)
+            || object.as_ref().is_some_and(|object| object.starts_with("chat.completion"));
+        if !is_chunk {
+            match error {
+                Some(error) => self.out.push(Delta::Error(Box::new(error))),
+                None => self.repairs.count(Repair::UnknownFrame),
+            }
+            return Ok(());
+        }
+        if chunk.padded {
+            self.repairs.count(Repair::PaddingDropped);
+        }
+        self.identity(&chunk);
+        let is_completion = self.frame.bare && object.as_deref() == Some("chat.completion");
+        if is_completion {
+            self.repairs.count(Repair::JsonInsteadOfStream);
+        } else if object.as_deref() != Some("chat.completion.chunk") {
+            self.repairs.count(Repair::ObjectUnusual);
+        }
+        let unknown = std::mem::take(&mut chunk.unknown);
+        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Answer, field)));
+        let mut in_choice = None;
+        let has_choices = match std::mem::take(&mut chunk.choices) {
+            List::Items(choices) => {
+                let any = !choices.is_empty();
+                in_choice = choices.iter().find_map(|choice| choice.usage);
+                choices.into_iter().for_each(|choice| self.choice(choice));
+                any
+            }
+            List::Missing => {
+                self.repairs.count(Repair::ChoicesMissing);
+                false
+            }
+            List::Other => return Err(DecodeError::Malformed),
+        };
+        self.usage(&chunk, has_choices, in_choice);
+        if let Some(error) = error {
+            self.out.push(Delta::Error(Box::new(error)));
+        } else if is_completion {
+            self.out.push(Delta::End);
+        }
+        Ok(())
+    }
+
+    /// The failure that the frame reports, if it does.
+    fn error(&mut self, text: &'a str, chunk: &Chunk<'a>) -> Option<Fault> {
+        if self.frame.name == b"error" {
+            return Some(envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError)));
+        }
+        let told = chunk.error.is_some_and(envelope::tells)
+            || chunk.unknown.iter().any(|field| field.name == "base_resp")
+            || matches!(chunk.choices, List::Missing)
+                && chunk.usage.is_none()
+                && chunk
+                    .unknown
+                    .iter()
+                    .any(|field| matches!(field.name.as_ref(), "message" | "msg" | "detail" | "errors"));
+        if told && let Some(fault) = envelope::read(text) {
+            return Some(fault);
+        }
+        let List::Items(choices) = &chunk.choices else { return None };
+        let error = choices.iter().find_map(|choice| choice.error.filter(|error| envelope::tells(error)))?;
+        self.repairs.count(Repair::ErrorInChoice);
+        // The reader of envelopes wants the object around the error.
+        let outer = format!("{{\"error\":{error}}}");
+        envelope::read(&outer)
+    }
+
+    fn identity(&mut self, chunk: &Chunk<'a>) {
+        if let Some(id) = chunk.id.and_then(json::word) {
+            self.out.push(Delta::Id(id));
+        }
+        if let Some(model) = chunk.model.and_then(json::word) {
+            self.out.push(Delta::Model(model));
+        }
+        if let Some(created) = chunk.created.and_then(json::count).filter(|&created| created > 0) {
+            self.out.push(Delta::Created(created));
+        }
+    }
+
+    fn usage(&mut self, chunk: &Chunk<'a>, has_choices: bool, in_choice: Option<&'a str>) {
+        let mut report = chunk.usage.or(in_choice).filter(|usage| !json::says_nothing(usage));
+        let mut misplaced = report.is_some() && has_choices;
+        if let Some(x_groq) = chunk.x_groq.filter(|x_groq| !json::says_nothing(x_groq)) {
+            let members = Members::of(x_groq);
+            if let Some(usage) = members.find("usage").filter(|usage| !json::says_nothing(usage)) {
+                misplaced = true;
+                report = report.or(Some(usage));
+            }
+            self.groq(members);
+        }
+        let Some(report) = report else { return };
+        if misplaced {
+            self.repairs.count(Repair::UsageMisplaced);
+        }
+        if self.usage == report && has_choices {
+            self.repairs.count(Repair::UsageRepeated);
+            return;
+        }
+        report.clone_into(self.usage);
+        if let Some(usage) = Usage::read(report) {
+            self.out.push(Delta::Usage(Box::new(usage), has_choices));
+        }
+    }
+
+    /// Carries what stands in Groq's wrapper beside the usage.
+    fn groq(&mut self, members: Members<'a>) {
+        let mut value = Vec::from(b"{");
+        for (name, raw) in members.0.iter().filter(|(name, _)| name != "usage") {
+            if value.len() > 1 {
+                value.push(b',');
+            }
+            json::write_string(name, &mut value);
+            value.push(b':');
+            value.extend_from_slice(raw.as_bytes());
+        }
+        value.push(b'}');
+        if value.len() > 2
+            && let Ok(value) = String::from_utf8(value)
+        {
+            let field = Field { name: Cow::Borrowed("x_groq"), value: Cow::Owned(value) };
+            self.out.push(Delta::Unknown(Scope::Answer, field));
+        }
+    }
+
+    fn choice(&mut self, choice: Choice<'a>) {
+        let index =
+            choice.index.and_then(json::count).and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+        if choice.duplicated {
+            self.repairs.count(Repair::KeyDuplicated);
+        }
+        if choice.padded {
+            self.repairs.count(Repair::PaddingDropped);
+        }
+        let Choice { delta, message, text, mut unknown, .. } = choice;
+        let said_before = self.out.len();
+        let has_delta = match delta {
+            Node::Object(delta) => {
+                self.message(index, delta, false);
+                true
+            }
+            Node::Text(text) => {
+                self.mentioned(index, false);
+                self.repairs.count(Repair::FieldType);
+                self.out.push(Delta::Text { choice: index, text: Said::Next(text) });
+                true
+            }
+            Node::Missing | Node::Other => {
+                self.repairs.count(Repair::DeltaMissing);
+                false
+            }
+        };
+        let said = self.out.iter().skip(said_before).any(says_something);
+        if let Node::Object(message) = message
+            && !said
+        {
+            if !has_delta || message.says_something() {
+                self.repairs.count(Repair::MessageRestated);
+                self.message(index, message, true);
+            }
+        } else if !has_delta {
+            self.mentioned(index, false);
+        }
+        match text.and_then(json::word) {
+            Some(text) if !has_delta && !said => {
+                self.out.push(Delta::Text { choice: index, text: Said::Next(text) });
+            }
+            _ => unknown
+                .extend(text.map(|text| Field { name: Cow::Borrowed("text"), value: Cow::Borrowed(text) })),
+        }
+        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Choice(index), field)));
+        if let Some(reason) = choice.finish_reason.and_then(finish_word) {
+            let native = choice.native_finish_reason.and_then(finish_word);
+            self.out.push(Delta::Finish { choice: index, reason, native });
+        }
+    }
+
+    fn mentioned(&mut self, choice: u32, role: bool) {
+        self.out.push(Delta::Choice { choice, role });
+    }
+
+    fn message(&mut self, choice: u32, message: Message<'a>, whole: bool) {
+        if message.duplicated {
+            self.repairs.count(Repair::KeyDuplicated);
+        }
+        self.mentioned(choice, message.role.and_then(json::word).is_some());
+        let content = message.content.map(|raw| self.content(raw)).unwrap_or_default();
+        self.reasoning(choice, &message, content.reasoning, whole);
+        if let Some(text) = content.text {
+            self.out.push(Delta::Text { choice, text: said(text, whole) });
+        }
+        if let Some(refusal) = message.refusal.and_then(json::word) {
+            self.out.push(Delta::Refusal { choice, text: said(refusal, whole) });
+        }
+        match message.tool_calls {
+            List::Items(calls) => calls.into_iter().for_each(|call| self.tool_call(choice, call, whole)),
+            List::Missing => {}
+            List::Other => self.repairs.count(Repair::FieldType),
+        }
+        if let Node::Object(function) = message.function_call {
+            self.function_call(choice, function, whole);
+        }
+        self.out.extend(message.unknown.into_iter().map(|field| Delta::Unknown(Scope::Delta(choice), field)));
+        if let Some(parts) = content.unknown_parts {
+            let field = Field { name: Cow::Borrowed("content_parts"), value: Cow::Owned(parts) };
+            self.out.push(Delta::Unknown(Scope::Delta(choice), field));
+        }
+    }
+
+    fn reasoning(
+        &mut self,
+        choice: u32,
+        message: &Message<'a>,
+        in_content: Option<Cow<'a, str>>,
+        whole: bool,
+    ) {
+        let mut texts: Vec<Cow<'a, str>> = Vec::new();
+        for (at, raw) in message.reasoning.iter().enumerate() {
+            let Some(text) = raw.and_then(|raw| self.content(raw).text) else { continue };
+            if at > 0 {
+                self.repairs.count(Repair::ReasoningRenamed);
+            }
+            if texts.contains(&text) {
+                self.repairs.count(Repair::ReasoningDuplicated);
+            } else {
+                texts.push(text);
+            }
+        }
+        texts.extend(in_content);
+        let plain = !texts.is_empty();
+        for text in texts {
+            self.out.push(Delta::Reasoning { choice, text: said(text, whole) });
+        }
+        for raw in message.reasoning_details.map(json::elements).unwrap_or_default() {
+            let detail = detail(raw);
+            let twice = plain && detail.text.is_some();
+            if twice {
+                self.repairs.count(Repair::ReasoningDuplicated);
+            }
+            let text = detail.text.filter(|_| !plain);
+            self.out.push(Delta::Detail { choice, detail: Detail { text, ..detail } });
+        }
+        for field in &message.unknown {
+            self.out.extend(signature(field).map(|detail| Delta::Detail { choice, detail }));
+        }
+    }
+
+    /// Reads content: a string, parts, or what stands in their place.
+    fn content(&mut self, raw: &'a str) -> Content<'a> {
+        match raw.as_bytes().first() {
+            Some(b'"') => Content { text: json::word(raw), ..Content::default() },
+            Some(b'[' | b'{') => {
+                let parts = json::elements(raw);
+                if !parts.is_empty() {
+                    self.repairs.count(Repair::ContentParts);
+                }
+                Content::of_parts(&parts)
+            }
+            Some(b'n') | None => Content::default(),
+            Some(_) => {
+                self.repairs.count(Repair::FieldType);
+                Content { text: json::word(raw), ..Content::default() }
+            }
+        }
+    }
+
+    fn tool_call(&mut self, choice: u32, call: ToolCall<'a>, whole: bool) {
+        let function = match call.function {
+            Node::Object(function) => function,
+            Node::Missing | Node::Text(_) | Node::Other => Function::default(),
+        };
+        let extra_content = call.extra_content.map(Members::of).unwrap_or_default();
+        let signature = extra_content
+            .find("google")
+            .and_then(|google| Members::of(google).find("thought_signature").and_then(json::word));
+        let fragment = ToolFragment {
+            index: call.index.and_then(json::integer),
+            id: call.id.and_then(json::word),
+            name: function.name.and_then(json::word),
+            arguments: function.arguments.and_then(|raw| self.arguments(raw)),
+            whole,
+            signature,
+            extra_content: extra_content
+                .0
+                .into_iter()
+                .map(|(name, value)| Field { name, value: Cow::Borrowed(value) })
+                .collect(),
+            unknown: call.unknown,
+        };
+        self.out.push(Delta::Tool { choice, fragment: Box::new(fragment) });
+    }
+
+    /// The API's older form of a tool call: one, without an id.
+    fn function_call(&mut self, choice: u32, function: Function<'a>, whole: bool) {
+        let fragment = ToolFragment {
+            index: Some(0),
+            name: function.name.and_then(json::word),
+            arguments: function.arguments.and_then(|raw| self.arguments(raw)),
+            whole,
+            ..ToolFragment::default()
+        };
+        if fragment.name.is_some() || fragment.arguments.is_some() {
+            self.repairs.count(Repair::FunctionCallLegacy);
+            self.out.push(Delta::Tool { choice, fragment: Box::new(fragment) });
+        }
+    }
+
+    fn arguments(&mut self, raw: &'a str) -> Option<Cow<'a, str>> {
+        match raw.as_bytes().first()? {
+            b'"' => json::word(raw),
+            b'n' => None,
+            _ => {
+                self.repairs.count(Repair::ArgumentsRetyped);
+                Some(Cow::Borrowed(raw))
+            }
+        }
+    }
+}
+
+fn said(text: Cow<'_, str>, whole: bool) -> Said<'_> {
+    if whole { Said::Whole(text) } else { Said::Next(text) }
+}
+
+fn says_something(delta: &Delta<'_>) -> bool {
+    match delta {
+        Delta::Reasoning { .. }
+        | Delta::Detail { .. }
+        | Delta::Text { .. }
+        | Delta::Refusal { .. }
+        | Delta::Tool { .. } => true,
+        Delta::Id(_)
+        | Delta::Model(_)
+        | Delta::Created(_)
+        | Delta::Unknown(..)
+        | Delta::Choice { .. }
+        | Delta::Finish { .. }
+        | Delta::Usage(..)
+        | Delta::Error(_)
+        | Delta::End => false,
+    }
+}
+
+/// A finish reason that is there: not null, not empty, not a word for nothing.
+fn finish_word(raw: &str) -> Option<Cow<'_, str>> {
+    json::word(raw).filter(|word| !matches!(word.as_ref(), "null" | "none" | "None" | "false"))
+}
+
+impl Message<'_> {
+    fn says_something(&self) -> bool {
+        let texts = [self.content, self.refusal, self.reasoning_details];
+        texts.iter().chain(&self.reasoning).flatten().any(|raw| !json::says_nothing(raw))
+            || matches!(&self.tool_calls, List::Items(calls) if !calls.is_empty())
+            || matches!(self.function_call, Node::Object(_))
+    }
+}
+
+/// What a content field says.
+#[derive(Debug, Default)]
+struct Content<'a> {
+    text: Option<Cow<'a, str>>,
+    reasoning: Option<Cow<'a, str>>,
+    /// Parts that are neither text nor thinking, as a JSON array.
+    unknown_parts: Option<String>,
+}
+
+impl<'a> Content<'a> {
+    fn of_parts(parts: &[&'a str]) -> Content<'a> {
+        let mut content = Content::default();
+        let mut unknown: Vec<&str> = Vec::new();
+        for &raw in parts {
+            let part = Members::of(raw);
+            let kind = part.find("type").and_then(json::word).unwrap_or(Cow::Borrowed("text"));
+            let thinks = matches!(kind.as_ref(), "thinking" | "reasoning" | "thought")
+                || part.find("thought").is_some_and(|thought| thought == "true");
+            if thinks {
+                let inner = ["thinking", "reasoning", "summary", "text", "content"];
+                append(
+                    &mut content.reasoning,
+                    inner.iter().find_map(|name| part.find(name).and_then(nested_text)),
+                );
+            } else if let Some(text) =
+                part.find("text").or_else(|| part.find("content")).and_then(nested_text)
+            {
+                append(&mut content.text, Some(text));
+            } else if part.find("text").is_none() {
+                unknown.push(raw);
+            }
+        }
+        if !unknown.is_empty() {
+            content.unknown_parts = Some(format!("[{}]", unknown.join(",")));
+        }
+        content
+    }
+}
+
+/// The text of a string, or of an array of parts that hold one each.
+fn nested_text(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.starts_with('"') {
+        return json::word(raw);
+    }
+    let mut text = None;
+    for part in json::elements(raw) {
+        append(&mut text, Members::of(part).find("text").and_then(json::word));
+    }
+    text
+}
+
+fn append<'a>(text: &mut Option<Cow<'a, str>>, more: Option<Cow<'a, str>>) {
+    *text = match (text.take(), more) {
+        (Some(text), Some(more)) => Some(text + more),
+        (text, more) => text.or(more),
+    };
+}
+
+/// Reads one element of `reasoning_details`.
+fn detail(raw: &str) -> Detail<'_> {
+    let members = Members::of(raw);
+    let kind = members.find("type").and_then(json::word);
+    let text =
+        ["text", "summary", "thinking"].iter().find_map(|name| members.find(name).and_then(json::word));
+    let encrypted = kind.as_deref() == Some("reasoning.encrypted");
+    let signs = members.find("id").and_then(json::word).filter(|_| encrypted);
+    Detail { raw: Cow::Borrowed(raw), text, signs }
+}
+
+/// Encrypted reasoning that a provider puts into a field of its own, as an item of structured reasoning.
+fn signature<'a>(field: &Field<'a>) -> Option<Detail<'a>> {
+    let (format, data) = match field.name.as_ref() {
+        "reasoning_opaque" | "reasoning_encrypted" | "encrypted_content" | "reasoning_signature" => {
+            ("unknown", field.value.as_ref().to_owned())
+        }
+        "extra_content" => {
+            let google = Members::of(&field.value).find("google")?.to_owned();
+            ("google-gemini-v1", Members::of(&google).find("thought_signature")?.to_owned())
+        }
+        _ => return None,
+    };
+    json::word(&data)?;
+    let raw = format!("{{\"type\":\"reasoning.encrypted\",\"data\":{data},\"format\":\"{format}\"}}");
+    Some(Detail { raw: Cow::Owned(raw), text: None, signs: None })
+}

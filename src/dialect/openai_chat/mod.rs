@@ -1,0 +1,97 @@
+//! Chat completions, as OpenAI and all compatible providers speak it.
+//!
+//! The answer: `data:` events with a `chat.completion.chunk` each, an end mark `[DONE]`; in practice every
+//! field may be missing, null, of another type or of another name. What differs between providers so much
+//! that no general rule can tell is a field of [`OpenAiChat`].
+//!
+//! Source: OpenAI's API reference, "Chat completions streaming"; providers' references beside their rows.
+
+mod chunk;
+mod decode;
+mod mend;
+mod request;
+
+use bytes::Bytes;
+use url::Url;
+
+use super::{AnyDialect, Decoder, Dialect, Quirks, ThinkTags};
+use crate::chat::Chat;
+use crate::framing::Framing;
+
+/// The dialect's value: its fields are the quirks of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenAiChat {
+    /// Where chat completions are asked for.
+    pub path: Path,
+    /// Whether `stream_options.include_usage` is taken. Mistral and Perplexity report usage without it and
+    /// refuse or ignore it.
+    pub stream_options: bool,
+    /// How reasoning of earlier turns is sent back.
+    pub reasoning_back: ReasoningBack,
+    /// Where reasoning stands in the text of the answer. Perplexity and open-weight servers need it.
+    pub think_tags: ThinkTags,
+    /// An end mark completes an answer without a finish reason. Text Generation Inference needs it.
+    pub finish_optional: bool,
+}
+
+/// Where chat completions are asked for, below the base URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// `/chat/completions`.
+    Plain,
+    /// `/deployments/{model}/chat/completions?api-version=…`: Azure's own.
+    AzureDeployment {
+        /// The version of Azure's API.
+        api_version: &'static str,
+    },
+}
+
+/// What becomes of the reasoning that clients send back on assistant messages (G4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningBack {
+    /// It stays as the client sent it: OpenRouter and other gateways take it in any form.
+    Keep,
+    /// As `reasoning_content` only: DeepSeek, Moonshot, Zhipu and others want it for tool calls.
+    ReasoningContent,
+    /// As `reasoning` only: Groq, Cerebras, Together and newer vLLM.
+    Reasoning,
+    /// Left out: the provider refuses fields that it does not know, or has no use for it.
+    Drop,
+    /// As `extra_content.google.thought_signature` on the tool calls: Google's endpoint.
+    Google,
+}
+
+impl OpenAiChat {
+    /// The dialect without quirks.
+    pub const PLAIN: OpenAiChat = OpenAiChat {
+        path: Path::Plain,
+        stream_options: true,
+        reasoning_back: ReasoningBack::Keep,
+        think_tags: ThinkTags::None,
+        finish_optional: false,
+    };
+
+    /// The dialect as an entry of the table holds it.
+    pub const fn any(self) -> AnyDialect {
+        AnyDialect::OpenAiChat(self)
+    }
+}
+
+impl Dialect for OpenAiChat {
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn quirks(&self) -> Quirks {
+        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional }
+    }
+
+    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes> {
+        request::request(self, base_url, model, chat)
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder> {
+        Box::new(decode::OpenAiChatDecoder::default())
+    }
+}

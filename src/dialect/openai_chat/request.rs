@@ -1,0 +1,235 @@
+//! A chat becomes the upstream's request: every field of the client's passes, `model`, `stream` and
+//! `stream_options` are ours.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request};
+use url::Url;
+
+use super::{OpenAiChat, Path, ReasoningBack};
+use crate::chat::Chat;
+use crate::json::{self, Members};
+
+/// Builds the request, without keys.
+pub(super) fn request(dialect: &OpenAiChat, base_url: &Url, model: &str, chat: &Chat) -> Request<Bytes> {
+    let mut request = Request::new(body(dialect, model, chat));
+    *request.method_mut() = Method::POST;
+    if let Ok(uri) = endpoint(dialect.path, base_url, model).as_str().parse() {
+        *request.uri_mut() = uri;
+    }
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    request
+}
+
+fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
+    let mut url = base_url.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty();
+        match path {
+            Path::Plain => segments.extend(["chat", "completions"]),
+            Path::AzureDeployment { .. } => segments.extend(["deployments", model, "chat", "completions"]),
+        };
+    }
+    match path {
+        Path::AzureDeployment { api_version } if url.query().is_none() => {
+            url.query_pairs_mut().append_pair("api-version", api_version);
+        }
+        Path::AzureDeployment { .. } | Path::Plain => {}
+    }
+    url
+}
+
+fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Bytes {
+    let size: usize = chat.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
+    let mut out = Vec::with_capacity(size + model.len() + 96);
+    out.extend_from_slice(b"{\"model\":");
+    json::write_string(model, &mut out);
+    out.extend_from_slice(b",\"stream\":true");
+    if dialect.stream_options {
+        out.extend_from_slice(b",\"stream_options\":{\"include_usage\":true");
+        let options = chat.stream_options.as_deref().map(Members::of).unwrap_or_default();
+        for (name, value) in options.0.iter().filter(|(name, _)| name != "include_usage") {
+            out.push(b',');
+            json::write_string(name, &mut out);
+            out.push(b':');
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.push(b'}');
+    }
+    for field in &chat.fields {
+        out.push(b',');
+        json::write_string(&field.name, &mut out);
+        out.push(b':');
+        if field.name == "messages" && needs_rewrite(dialect.reasoning_back, &field.value) {
+            messages(dialect.reasoning_back, &field.value, &mut out);
+        } else {
+            out.extend_from_slice(field.value.as_bytes());
+        }
+    }
+    out.push(b'}');
+    out.into()
+}
+
+/// True if the messages may hold reasoning that the provider wants in another form.
+fn needs_rewrite(form: ReasoningBack, messages: &str) -> bool {
+    let holds = |name: &str| memchr::memmem::find(messages.as_bytes(), name.as_bytes()).is_some();
+    form != ReasoningBack::Keep && (holds("\"reasoning") || holds("\"extra_content\""))
+}
+
+fn messages(form: ReasoningBack, raw: &str, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, element) in json::elements(raw).into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let members = Members::of(element);
+        if members.find("role") == Some("\"assistant\"") {
+            assistant(form, &members, out);
+        } else {
+            out.extend_from_slice(element.as_bytes());
+        }
+    }
+    out.push(b']');
+}
+
+fn assistant(form: ReasoningBack, message: &Members<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    let mut member = |name: &str, value: &mut dyn FnMut(&mut Vec<u8>), out: &mut Vec<u8>| {
+        out.push(if std::mem::take(&mut first) { b'{' } else { b',' });
+        json::write_string(name, out);
+        out.push(b':');
+        value(out);
+    };
+    for (name, value) in &message.0 {
+        match name.as_ref() {
+            "reasoning_content" | "reasoning" | "reasoning_details" => {}
+            "tool_calls" => member(name, &mut |out| tool_calls(form, value, out), out),
+            _ => member(name, &mut |out| out.extend_from_slice(value.as_bytes()), out),
+        }
+    }
+    let text = ["reasoning_content", "reasoning"]
+        .iter()
+        .find_map(|name| message.find(name).filter(|raw| json::word(raw).is_some()));
+    let name = match form {
+        ReasoningBack::ReasoningContent => "reasoning_content",
+        ReasoningBack::Reasoning => "reasoning",
+        ReasoningBack::Keep | ReasoningBack::Drop | ReasoningBack::Google => "",
+    };
+    if let Some(text) = text.filter(|_| !name.is_empty()) {
+        member(name, &mut |out| out.extend_from_slice(text.as_bytes()), out);
+    }
+    out.extend_from_slice(if first { b"{}" } else { b"}" });
+}
+
+/// Tool calls without what only gateways understand; Google gets its signatures back in its own form.
+fn tool_calls(form: ReasoningBack, raw: &str, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, call) in json::elements(raw).into_iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
+        let members = Members::of(call);
+        let mut first = true;
+        for (name, value) in &members.0 {
+            let google;
+            let value = match name.as_ref() {
+                "extra_content" if form == ReasoningBack::Google => {
+                    google = google_content(value);
+                    match &google {
+                        Some(content) => content.as_str(),
+                        None => continue,
+                    }
+                }
+                "extra_content" => continue,
+                _ => value,
+            };
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            json::write_string(name, out);
+            out.push(b':');
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+fn google_content(extra_content: &str) -> Option<String> {
+    let members = Members::of(extra_content);
+    if let Some(google) = members.find("google") {
+        return Some(format!("{{\"google\":{google}}}"));
+    }
+    let signature = members.find("signature").filter(|raw| json::word(raw).is_some())?;
+    Some(format!("{{\"google\":{{\"thought_signature\":{signature}}}}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(dialect: OpenAiChat, chat: &str, expect: &str) {
+        let chat = Chat::read(chat.as_bytes()).unwrap();
+        let body = body(&dialect, "m", &chat);
+        assert_eq!(std::str::from_utf8(&body).unwrap(), expect);
+    }
+
+    #[test]
+    fn every_field_passes_in_order() {
+        check(
+            OpenAiChat::PLAIN,
+            r#"{"seed":1.50,"model":"x/m","messages":[{"role":"user","content":"é\n"}],"tools":[ ],"stream":false}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"seed":1.50,"messages":[{"role":"user","content":"é\n"}],"tools":[ ]}"#,
+        );
+    }
+
+    #[test]
+    fn other_stream_options_pass_with_ours() {
+        check(
+            OpenAiChat::PLAIN,
+            r#"{"model":"m","messages":[{}],"stream_options":{"include_usage":false,"include_obfuscation":false}}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},"messages":[{}]}"#,
+        );
+    }
+
+    #[test]
+    fn stream_options_are_left_out_where_they_are_refused() {
+        check(
+            OpenAiChat { stream_options: false, ..OpenAiChat::PLAIN },
+            r#"{"model":"m","messages":[{}],"stream_options":{"include_usage":true}}"#,
+            r#"{"model":"m","stream":true,"messages":[{}]}"#,
+        );
+    }
+
+    #[test]
+    fn reasoning_goes_back_in_the_providers_form() {
+        let chat = r#"{"model":"m","messages":[{"role":"user","content":"the \"reasoning\" word"},{"role":"assistant","content":null,"reasoning":"why","reasoning_content":"why","reasoning_details":[{"text":"why"}],"tool_calls":[{"id":"1","extra_content":{"signature":"s"},"function":{}}]}]}"#;
+        let head = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"the \"reasoning\" word"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","#;
+        let plain = OpenAiChat { stream_options: false, ..OpenAiChat::PLAIN };
+        for (form, tail) in [
+            (ReasoningBack::Drop, r#""function":{}}]}]}"#),
+            (ReasoningBack::ReasoningContent, r#""function":{}}],"reasoning_content":"why"}]}"#),
+            (ReasoningBack::Reasoning, r#""function":{}}],"reasoning":"why"}]}"#),
+            (
+                ReasoningBack::Google,
+                r#""extra_content":{"google":{"thought_signature":"s"}},"function":{}}]}]}"#,
+            ),
+        ] {
+            check(OpenAiChat { reasoning_back: form, ..plain }, chat, &format!("{head}{tail}"));
+        }
+    }
+
+    #[test]
+    fn the_endpoint_is_below_the_base_url() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        assert_eq!(
+            endpoint(Path::Plain, &url("https://a.example/api/v1/"), "m").as_str(),
+            "https://a.example/api/v1/chat/completions"
+        );
+        let azure = Path::AzureDeployment { api_version: "2024-10-21" };
+        assert_eq!(
+            endpoint(azure, &url("https://a.example/openai"), "my gpt").as_str(),
+            "https://a.example/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"
+        );
+    }
+}

@@ -1,0 +1,551 @@
+//! Server-sent events, by the WHATWG standard ("Interpreting an event stream"), with the leniencies that
+//! real servers need: a last event without its blank line, events that no blank line separates, JSON
+//! without `data:`, white space before a field's name, a JSON text that goes on in the next line.
+
+use std::ops::Range;
+
+use super::{Frame, FrameTooLong};
+use crate::event::{Repair, Repairs};
+
+/// What a line may have beside the payload of the longest frame: the field's name and white space.
+const LINE_SLACK: usize = 64;
+/// How much of what is no event is kept, to be shown to people.
+const STRAY_LIMIT: usize = 2048;
+/// A buffer that grew beyond this is given back when it is empty.
+const BUFFER_KEPT: usize = 64 << 10;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The event-stream parser.
+#[derive(Debug)]
+pub struct Sse {
+    limit: usize,
+    buffer: Vec<u8>,
+    /// Where the line that is being read begins.
+    line: usize,
+    /// Up to where that line was searched for its end.
+    searched: usize,
+    /// The last line ended with CR: a LF that follows belongs to it.
+    skip_line_feed: bool,
+    /// The byte order mark, if any, is behind us.
+    begun: bool,
+    /// Events come without blank lines between them: a complete JSON text is an event.
+    eager: bool,
+    event: Event,
+    /// The event that was handed out last.
+    taken: Event,
+    stray: Vec<u8>,
+}
+
+/// The event that is being read.
+#[derive(Debug, Default)]
+struct Event {
+    name: Vec<u8>,
+    data: Data,
+    /// The event had a line of any field.
+    has_fields: bool,
+    bare: Option<Balance>,
+}
+
+#[derive(Debug, Default, Clone)]
+enum Data {
+    #[default]
+    None,
+    /// One line, in the buffer.
+    Line(Range<usize>),
+    /// Several lines, joined.
+    Joined(Vec<u8>),
+}
+
+/// What to do after a line was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Go on with the next line.
+    Next,
+    /// The line completed an event.
+    Dispatch,
+    /// The event was complete before this line, which is to be read again.
+    DispatchBefore,
+}
+
+impl Sse {
+    /// Makes a parser; `limit` is the longest payload in bytes.
+    pub fn new(limit: usize) -> Sse {
+        Sse {
+            limit,
+            buffer: Vec::new(),
+            line: 0,
+            searched: 0,
+            skip_line_feed: false,
+            begun: false,
+            eager: false,
+            event: Event::default(),
+            taken: Event::default(),
+            stray: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn push(&mut self, input: &[u8]) {
+        self.forget_consumed();
+        self.buffer.extend_from_slice(input);
+    }
+
+    /// The next event that the bytes so far complete.
+    pub fn next(&mut self, repairs: &mut Repairs) -> Result<Option<Frame<'_>>, FrameTooLong> {
+        if !self.begun && !self.skip_byte_order_mark(repairs) {
+            return Ok(None);
+        }
+        loop {
+            let Some(end) = self.line_end() else { break };
+            self.check_length(end - self.line)?;
+            match self.read_line(end, repairs) {
+                Step::Next => self.advance(end),
+                Step::Dispatch => {
+                    self.advance(end);
+                    return self.dispatch(true).map(Some);
+                }
+                Step::DispatchBefore => return self.dispatch(true).map(Some),
+            }
+        }
+        self.check_length(self.buffer.len() - self.line)?;
+        Ok(None)
+    }
+
+    /// The body ended: gives what is left of it. To be called until it gives nothing.
+    pub fn finish(&mut self, repairs: &mut Repairs) -> Option<Frame<'_>> {
+        let end = self.buffer.len();
+        let rest = self.buffer.get(self.line..end).unwrap_or_default();
+        if !rest.is_empty()
+            && (rest.contains(&b':') || rest.first().is_some_and(|&byte| !byte.is_ascii_alphabetic()))
+        {
+            let step = self.read_line(end, repairs);
+            if step != Step::DispatchBefore {
+                self.line = end;
+            }
+            if step != Step::Next {
+                return self.dispatch(true).ok(); // Its length was checked when it came.
+            }
+        } else if !rest.is_empty() {
+            self.keep_stray(self.line..end);
+            self.line = end;
+        }
+        match self.event.data {
+            Data::None => None,
+            Data::Line(_) | Data::Joined(_) => self.dispatch(false).ok(), // As above.
+        }
+    }
+
+    /// The beginning of what was no event at all.
+    pub fn stray(&self) -> &[u8] {
+        &self.stray
+    }
+
+    /// Drops what was handed out, so that the buffer holds no more than one event and what came with it.
+    fn forget_consumed(&mut self) {
+        self.taken = Event::default();
+        let keep = match self.event.data {
+            Data::Line(ref range) => range.start,
+            Data::None | Data::Joined(_) => self.line,
+        };
+        if keep == 0 {
+            return;
+        }
+        if keep == self.buffer.len() {
+            self.buffer.clear();
+            if self.buffer.capacity() > BUFFER_KEPT {
+                self.buffer = Vec::new();
+            }
+        } else {
+            self.buffer.drain(..keep);
+        }
+        self.line -= keep;
+        self.searched -= keep;
+        if let Data::Line(range) = &mut self.event.data {
+            *range = range.start - keep..range.end - keep;
+        }
+    }
+
+    /// False while the bytes may still become a byte order mark.
+    fn skip_byte_order_mark(&mut self, repairs: &mut Repairs) -> bool {
+        if self.buffer.starts_with(BYTE_ORDER_MARK) {
+            repairs.count(Repair::ByteOrderMark);
+            self.advance(BYTE_ORDER_MARK.len() - 1);
+        } else if BYTE_ORDER_MARK.starts_with(&self.buffer) {
+            return false;
+        }
+        self.begun = true;
+        true
+    }
+
+    /// Where the line ends that begins at `line`: the position of its CR or LF.
+    fn line_end(&mut self) -> Option<usize> {
+        if self.skip_line_feed && self.line < self.buffer.len() {
+            self.skip_line_feed = false;
+            if self.buffer.get(self.line) == Some(&b'\n') {
+                self.line += 1;
+            }
+        }
+        self.searched = self.searched.max(self.line);
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        let found = memchr::memchr2(b'\n', b'\r', rest).map(|at| self.searched + at);
+        self.searched = found.unwrap_or(self.buffer.len());
+        found
+    }
+
+    /// Goes behind the line that ends at `end`.
+    fn advance(&mut self, end: usize) {
+        self.skip_line_feed = self.buffer.get(end) == Some(&b'\r');
+        self.line = end + 1;
+    }
+
+    fn check_length(&self, line: usize) -> Result<(), FrameTooLong> {
+        let before = match &self.event.data {
+            Data::None => 0,
+            Data::Line(range) => range.len(),
+            Data::Joined(data) => data.len(),
+        };
+        if before + line > self.limit.saturating_add(LINE_SLACK) {
+            return Err(FrameTooLong { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Hands out the event that was read.
+    fn dispatch(&mut self, closed: bool) -> Result<Frame<'_>, FrameTooLong> {
+        self.taken = std::mem::take(&mut self.event);
+        let bare = self.taken.bare.is_some();
+        let data = match &self.taken.data {
+            Data::None => &[],
+            Data::Line(range) => self.buffer.get(range.clone()).unwrap_or_default(),
+            Data::Joined(data) => data,
+        };
+        if data.len() > self.limit {
+            return Err(FrameTooLong { limit: self.limit });
+        }
+        Ok(Frame { name: &self.taken.name, data, closed, bare })
+    }
+
+    fn read_line(&mut self, end: usize, repairs: &mut Repairs) -> Step {
+        let line = self.buffer.get(self.line..end).unwrap_or_default();
+        if self.event.bare.is_some() {
+            return self.read_bare(end);
+        }
+        let Some(&first) = line.first() else { return self.read_blank(repairs) };
+        if first == b':' {
+            return Step::Next;
+        }
+        let indent = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let body = line.get(indent..).unwrap_or_default();
+        let colon = memchr::memchr(b':', body);
+        let (name, value) = match colon {
+            Some(colon) => (body.get(..colon).unwrap_or_default(), self.line + indent + colon + 1),
+            None => (body, end),
+        };
+        let space =
+            usize::from(self.buffer.get(value..end).is_some_and(|value| value.first() == Some(&b' ')));
+        let value = value + space..end;
+        match name {
+            b"data" => self.read_data(value),
+            b"event" => {
+                self.event.name = self.buffer.get(value).unwrap_or_default().to_vec();
+                self.event.has_fields = true;
+                Step::Next
+            }
+            b"id" | b"retry" => {
+                self.event.has_fields = true;
+                Step::Next
+            }
+            _ => self.read_other(self.line + indent..end, repairs),
+        }
+    }
+
+    fn read_blank(&mut self, repairs: &mut Repairs) -> Step {
+        let says_nothing = match &self.event.data {
+            Data::None => true,
+            Data::Line(range) => self.buffer.get(range.clone()).is_none_or(<[u8]>::is_empty),
+            Data::Joined(data) => data.iter().all(u8::is_ascii_whitespace),
+        };
+        if !says_nothing {
+            return Step::Dispatch;
+        }
+        if self.event.has_fields || !matches!(self.event.data, Data::None) {
+            repairs.count(Repair::EmptyEvent);
+            self.event = Event::default();
+        }
+        Step::Next
+    }
+
+    fn read_data(&mut self, value: Range<usize>) -> Step {
+        let complete = match &self.event.data {
+            Data::None => {
+                let eager = self.eager && is_complete(self.buffer.get(value.clone()).unwrap_or_default());
+                self.event.data = Data::Line(value);
+                return if eager { Step::Dispatch } else { Step::Next };
+            }
+            Data::Line(range) => is_complete(self.buffer.get(range.clone()).unwrap_or_default()),
+            Data::Joined(data) => is_complete(data),
+        };
+        if complete {
+            // The standard joins the lines. Servers that forget the blank line mean two events.
+            self.eager = true;
+            return Step::DispatchBefore;
+        }
+        self.join(value);
+        Step::Next
+    }
+
+    fn join(&mut self, value: Range<usize>) {
+        let mut data = match std::mem::take(&mut self.event.data) {
+            Data::None => Vec::new(),
+            Data::Line(range) => self.buffer.get(range).unwrap_or_default().to_vec(),
+            Data::Joined(data) => data,
+        };
+        data.push(b'\n');
+        data.extend_from_slice(self.buffer.get(value).unwrap_or_default());
+        self.event.data = Data::Joined(data);
+    }
+
+    /// A line that is no field of the standard.
+    fn read_other(&mut self, line: Range<usize>, repairs: &mut Repairs) -> Step {
+        let text = self.buffer.get(line.clone()).unwrap_or_default();
+        let in_page = self.stray.first() == Some(&b'<');
+        let opens = matches!(text.first(), Some(b'{' | b'[')) && !in_page;
+        let complete = match &self.event.data {
+            Data::None => None,
+            Data::Line(range) => Some(is_complete(self.buffer.get(range.clone()).unwrap_or_default())),
+            Data::Joined(data) => Some(is_complete(data)),
+        };
+        match (complete, opens) {
+            (Some(true), true) => Step::DispatchBefore,
+            (Some(false), _) => {
+                self.join(line);
+                Step::Next
+            }
+            (None, true) => {
+                repairs.count(Repair::BareJson);
+                self.event.data = Data::Line(line.start..line.start);
+                self.event.bare = Some(Balance::default());
+                self.read_bare(line.end)
+            }
+            (Some(true) | None, false) => {
+                repairs.count(Repair::StrayLine);
+                self.keep_stray(line);
+                Step::Next
+            }
+        }
+    }
+
+    /// A line of a JSON text without `data:`; the text may be spread over several lines.
+    fn read_bare(&mut self, end: usize) -> Step {
+        let (Some(balance), Data::Line(range)) = (&mut self.event.bare, &mut self.event.data) else {
+            return Step::Next;
+        };
+        let line = self.buffer.get(self.line..end).unwrap_or_default();
+        if range.end > self.line || range.start == range.end {
+            // The first line.
+        } else if is_field(line) {
+            return Step::DispatchBefore;
+        }
+        let from = range.start.max(self.line);
+        let closed = balance.scan(self.buffer.get(from..end).unwrap_or_default());
+        range.end = end;
+        if closed { Step::Dispatch } else { Step::Next }
+    }
+
+    fn keep_stray(&mut self, line: Range<usize>) {
+        let room = STRAY_LIMIT.saturating_sub(self.stray.len());
+        if room > 0 {
+            let text = self.buffer.get(line).unwrap_or_default();
+            self.stray.extend(text.iter().chain(b"\n").take(room));
+        }
+    }
+}
+
+/// True for a line that only an event stream has.
+fn is_field(line: &[u8]) -> bool {
+    [&b":"[..], b"data:", b"event:", b"id:", b"retry:"].iter().any(|prefix| line.starts_with(prefix))
+}
+
+/// True if this is a whole payload: a JSON text or the end mark.
+fn is_complete(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+}
+
+/// Finds the end of a JSON object or array by its brackets.
+#[derive(Debug, Default)]
+struct Balance {
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Balance {
+    /// Reads on; true once every bracket is closed.
+    fn scan(&mut self, text: &[u8]) -> bool {
+        for &byte in text {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.depth == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Frames = Vec<(String, String)>;
+
+    fn read(chunks: &[&[u8]]) -> (Frames, Repairs) {
+        let mut sse = Sse::new(1 << 20);
+        let mut repairs = Repairs::default();
+        let mut frames = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        for chunk in chunks {
+            sse.push(chunk);
+            while let Some(frame) = sse.next(&mut repairs).unwrap() {
+                frames.push((text(frame.name), text(frame.data)));
+            }
+        }
+        while let Some(frame) = sse.finish(&mut repairs) {
+            frames.push((text(frame.name), text(frame.data)));
+        }
+        (frames, repairs)
+    }
+
+    /// Reads the input whole, byte by byte and at every two-way cut: the frames are the same.
+    #[track_caller]
+    fn check(input: &str, expect: &[(&str, &str)]) {
+        let expect: Frames = expect.iter().map(|&(name, data)| (name.into(), data.into())).collect();
+        let input = input.as_bytes();
+        let (frames, repairs) = read(&[input]);
+        assert_eq!(frames, expect);
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(read(&bytes), (expect.clone(), repairs.clone()));
+        for at in 0..=input.len() {
+            let (head, tail) = input.split_at(at);
+            assert_eq!(read(&[head, tail]), (expect.clone(), repairs.clone()), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn the_standards_stock_example() {
+        check("data: YHOO\ndata: +2\ndata: 10\n\n", &[("", "YHOO\n+2\n10")]);
+    }
+
+    #[test]
+    fn the_standards_comment_id_and_leading_space_example() {
+        check(
+            ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event",
+            &[("", "first event"), ("", "second event"), ("", " third event")],
+        );
+    }
+
+    #[test]
+    fn every_line_end_ends_a_line() {
+        check("data: 1\r\n\r\ndata: 2\r\rdata: 3\n\n", &[("", "1"), ("", "2"), ("", "3")]);
+    }
+
+    #[test]
+    fn a_name_belongs_to_its_event_only() {
+        check("event: error\ndata: {}\n\ndata: 2\n\n", &[("error", "{}"), ("", "2")]);
+    }
+
+    #[test]
+    fn an_event_without_data_says_nothing() {
+        check("event: ping\n\nid: 3\n\nretry: 10\n\ndata:\n\ndata: x\n\n", &[("", "x")]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        check("\u{feff}data: x\n\n", &[("", "x")]);
+    }
+
+    #[test]
+    fn the_last_event_needs_no_blank_line() {
+        check("data: 1\n\ndata: {\"a\":1}", &[("", "1"), ("", "{\"a\":1}")]);
+        check("data: 1\n\ndata: {\"a\":1}\n", &[("", "1"), ("", "{\"a\":1}")]);
+    }
+
+    #[test]
+    fn one_json_text_may_span_data_lines() {
+        check("data: {\"a\":\ndata: 1}\n\n", &[("", "{\"a\":\n1}")]);
+    }
+
+    #[test]
+    fn events_need_no_blank_line_between_them() {
+        check(
+            "data: {\"a\":1}\ndata: {\"a\":2}\ndata: {\"a\":3}\ndata: [DONE]\n",
+            &[("", "{\"a\":1}"), ("", "{\"a\":2}"), ("", "{\"a\":3}"), ("", "[DONE]")],
+        );
+    }
+
+    #[test]
+    fn a_json_body_is_one_frame() {
+        check("{\"a\": {\n\n  \"b}\": 1\n}}\n", &[("", "{\"a\": {\n\n  \"b}\": 1\n}}")]);
+        check("  [{\"a\":1}]", &[("", "[{\"a\":1}]")]);
+    }
+
+    #[test]
+    fn json_lines_are_frames() {
+        check("{\"a\":1}\n{\"a\":2}\n", &[("", "{\"a\":1}"), ("", "{\"a\":2}")]);
+    }
+
+    #[test]
+    fn a_bare_error_in_the_middle_is_a_frame() {
+        check(
+            "data: {\"a\":1}\n\n{\"error\":\"x\"}\n\ndata: {\"a\":2}\n\n",
+            &[("", "{\"a\":1}"), ("", "{\"error\":\"x\"}"), ("", "{\"a\":2}")],
+        );
+        check("data: {\"a\":1}\n{\"error\":\"x\"}\n", &[("", "{\"a\":1}"), ("", "{\"error\":\"x\"}")]);
+    }
+
+    #[test]
+    fn an_unbalanced_bare_text_ends_where_the_stream_goes_on() {
+        check("{\"a\":\ndata: 1\n\n", &[("", "{\"a\":"), ("", "1")]);
+    }
+
+    #[test]
+    fn a_field_may_be_indented() {
+        check("  data: 1\n\n", &[("", "1")]);
+    }
+
+    #[test]
+    fn a_page_is_no_event_but_is_kept_for_people() {
+        let mut sse = Sse::new(100);
+        let mut repairs = Repairs::default();
+        sse.push(b"<html>\n{ no: json }\n<b>502</b></html>");
+        assert_eq!(sse.next(&mut repairs), Ok(None));
+        assert_eq!(sse.finish(&mut repairs), None);
+        assert_eq!(sse.stray(), b"<html>\n{ no: json }\n<b>502</b></html>\n");
+    }
+
+    #[test]
+    fn a_frame_beyond_the_limit_is_refused() {
+        let long = format!("data: {}\n\n", "x".repeat(101));
+        for size in [1, 7, long.len()] {
+            let mut sse = Sse::new(100);
+            let mut repairs = Repairs::default();
+            let refused = long.as_bytes().chunks(size).any(|chunk| {
+                sse.push(chunk);
+                sse.next(&mut repairs).is_err()
+            });
+            assert!(refused, "in pieces of {size}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Raw JSON text: reading one leaf leniently, writing one string.
+//!
+//! A provider may put a number where a string belongs, or an object where text belongs. The decoders
+//! therefore keep values as the text the provider wrote ([`serde_json::value::RawValue`]) and read each
+//! leaf here, so that an odd type costs that leaf and nothing beside it. The text handed to the readers
+//! has been validated by serde_json already.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// One member of an object, its value as the provider wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The member's name, unescaped.
+    pub name: Cow<'a, str>,
+    /// The member's value: JSON text, byte for byte.
+    pub value: Cow<'a, str>,
+}
+
+impl Field<'_> {
+    /// Copies the field out of the frame it was read from.
+    pub fn into_owned(self) -> Field<'static> {
+        Field { name: Cow::Owned(self.name.into_owned()), value: Cow::Owned(self.value.into_owned()) }
+    }
+
+    /// True for `null`, `""`, `[]` and `{}`: ways to say nothing.
+    pub fn says_nothing(&self) -> bool {
+        says_nothing(&self.value)
+    }
+}
+
+/// True for `null`, `""`, `[]` and `{}`: ways to say nothing.
+pub fn says_nothing(raw: &str) -> bool {
+    matches!(raw, "null" | "\"\"" | "[]" | "{}")
+}
+
+/// The string that this JSON text is, if it is one.
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(raw).ok().map(Cow::Owned) // Not a string after all: no leaf.
+}
+
+/// The text of a scalar: a string's content, or a number's or a boolean's own digits and letters.
+pub fn scalar(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => string(raw),
+        b'n' | b'{' | b'[' => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
+/// A scalar that says something: not empty.
+pub fn word(raw: &str) -> Option<Cow<'_, str>> {
+    scalar(raw).filter(|text| !text.is_empty())
+}
+
+/// The integer that this JSON text means: `3`, `3.0` or `"3"`.
+pub fn integer(raw: &str) -> Option<i64> {
+    let text = scalar(raw)?;
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number);
+    }
+    let number = text.parse::<f64>().ok()?; // Neither integer nor float: no number.
+    (number.is_finite() && number.abs() < 9e15).then_some(number as i64)
+}
+
+/// The count that this JSON text means: an integer that is not negative.
+pub fn count(raw: &str) -> Option<u64> {
+    integer(raw).and_then(|number| u64::try_from(number).ok()) // Negative: no count.
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(bytes.get(start..at).unwrap_or_default());
+        start = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                for nibble in [other >> 4, other & 15] {
+                    out.extend(HEX.get(usize::from(nibble)));
+                }
+            }
+        }
+    }
+    out.extend_from_slice(bytes.get(start..).unwrap_or_default());
+    out.push(b'"');
+}
+
+/// Appends `,"name":value` for each field.
+pub fn write_fields<'a, 'b: 'a>(fields: impl IntoIterator<Item = &'a Field<'b>>, out: &mut Vec<u8>) {
+    for field in fields {
+        out.push(b',');
+        write_string(&field.name, out);
+        out.push(b':');
+        write_raw(&field.value, out);
+    }
+}
+
+/// Appends JSON text on one line: a line break between tokens (the only place where valid JSON may
+/// have one) would end the event that carries it.
+pub fn write_raw(raw: &str, out: &mut Vec<u8>) {
+    if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() {
+        out.extend_from_slice(raw.as_bytes());
+        return;
+    }
+    out.extend(raw.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+}
+
+/// Appends a number in decimal.
+pub fn write_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// The members of an object in the order they were written, values raw; empty for any other JSON.
+#[derive(Debug, Default)]
+pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Members<'a> {
+    /// Reads an object's members from its text.
+    pub fn of(raw: &'a str) -> Members<'a> {
+        serde_json::from_str(raw).unwrap_or_default()
+    }
+
+    /// The raw value of the last member of that name.
+    pub fn find(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|&(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    members.push((key.0, map.next_value::<&'de RawValue>()?.get()));
+                }
+                Ok(Members(members))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Members::default())
+            }
+        }
+        deserializer.deserialize_any(Collect)
+    }
+}
+
+/// The elements of an array, raw; one element for an object; none for anything else.
+pub fn elements(raw: &str) -> Vec<&str> {
+    match raw.as_bytes().first() {
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(raw)
+            .map(|values| values.into_iter().map(RawValue::get).collect())
+            .unwrap_or_default(),
+        Some(b'{') => vec![raw],
+        _ => Vec::new(),
+    }
+}
+
+/// An object's key, borrowed where it has no escapes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key<'a>(pub Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_without_escapes_is_borrowed() {
+        assert!(matches!(string("\"plain é\""), Some(Cow::Borrowed("plain é"))));
+        assert_eq!(string(r#""a\n\u00e9""#).as_deref(), Some("a\né"));
+        assert_eq!(string("12"), None);
+    }
+
+    #[test]
+    fn an_integer_may_be_a_float_or_a_string() {
+        for raw in ["7", "7.0", "\"7\"", "\" 7 \""] {
+            assert_eq!(integer(raw), Some(7), "{raw}");
+        }
+        for raw in ["null", "\"x\"", "{}", "1e300"] {
+            assert_eq!(integer(raw), None, "{raw}");
+        }
+        assert_eq!(count("-1"), None);
+    }
+
+    #[test]
+    fn a_written_string_reads_back() {
+        let text = "q\" b\\ n\n t\t c\u{1} é 🦆 \u{7f}";
+        let mut out = Vec::new();
+        write_string(text, &mut out);
+        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+    }
+
+    #[test]
+    fn raw_json_leaves_on_one_line() {
+        let mut out = Vec::new();
+        write_raw("{\n \"a\":\r\n1}", &mut out);
+        assert_eq!(out, b"{  \"a\":  1}");
+    }
+
+    #[test]
+    fn members_keep_their_order_and_the_last_of_a_name_wins() {
+        let members = Members::of(r#"{"b":1,"a":[2],"b":3}"#);
+        assert_eq!(members.0.len(), 3);
+        assert_eq!(members.find("b"), Some("3"));
+        assert!(Members::of("[1]").0.is_empty());
+    }
+}
