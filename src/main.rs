@@ -1,16 +1,330 @@
-use millpond::{dialect::AnyDialect, filter, provider::Provider};
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let dialect = args
-        .get(1)
-        .and_then(|p| Provider::find(p))
-        .map_or(AnyDialect::plain("openai-chat").unwrap(), |p| p.dialects[0].dialect);
-    let options = filter::Options {
-        dialect,
-        include_usage: true,
-        object: args.iter().any(|a| a == "--object"),
-        frame_limit: 16 << 20,
+//! The program: arguments, config, serve; exit codes.
+//!
+//! 0: done. 1: failed while running. 2: called or configured wrongly. 3: the filter's recording ended with
+//! a fault.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use millpond::config::{Config, ConfigError, FILE_NAME, File};
+use millpond::dialect::AnyDialect;
+use millpond::filter::{self, Report};
+use millpond::framing::FRAME_LIMIT;
+use millpond::provider::{PROVIDERS, Provider};
+use millpond::{mock, proxy};
+use tokio::net::{TcpListener, TcpSocket};
+use tracing_subscriber::EnvFilter;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// How long running answers may go on after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// A local proxy that turns any LLM provider's stream into one clean OpenAI stream.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Serve(Serve),
+    /// Print what is in force, with secrets hidden, and exit
+    Check(ConfigArgs),
+    /// Read a recorded upstream body and write what a client would get
+    Normalize(Normalize),
+    /// Serve the fake provider alone
+    Mock(Mock),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Where to listen, such as 127.0.0.1:8080
+    #[arg(long, env = "MILLPOND_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The config file; millpond.toml is read if it exists
+    #[arg(long, env = "MILLPOND_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Start the fake provider as provider "demo" even if others are set up
+    #[arg(long)]
+    demo: bool,
+    /// What to log, such as "debug" or "millpond=debug"
+    #[arg(long, env = "RUST_LOG", default_value = "warn,millpond=info", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+struct Normalize {
+    /// The provider whose quirks apply
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// The dialect of the recording
+    #[arg(long, value_name = "NAME")]
+    dialect: Option<String>,
+    /// Send the usage chunk, as if the client had asked for it
+    #[arg(long)]
+    include_usage: bool,
+    /// Write one chat.completion object instead of a stream
+    #[arg(long)]
+    object: bool,
+    /// Write how it ended, what was mended and the usage as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// The recording; standard input if it is missing or "-"
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Mock {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Print the models that it serves, and exit
+    #[arg(long)]
+    list: bool,
+}
+
+/// Why the program ends early, in one line for people.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("{path}: {error}", path = path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("{0}")]
+    Run(#[from] io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Config(_) | Failure::Usage(_) | Failure::Listen { .. } | Failure::File { .. } => {
+                ExitCode::from(2)
+            }
+            Failure::Run(_) => ExitCode::from(1),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => run_serve(serve),
+        Command::Check(args) => load(&args).and_then(|config| print(&config.to_string())),
+        Command::Normalize(args) => run_normalize(&args),
+        Command::Mock(args) => run_mock(&args),
     };
-    let report = filter::normalize(options, &mut std::io::stdin(), &mut std::io::stdout()).unwrap();
-    eprint!("{}", String::from_utf8(report.to_json()).unwrap());
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has left: that is no failure of ours.
+        Err(Failure::Run(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("millpond: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(args: &ConfigArgs) -> Result<Config, Failure> {
+    let file = match &args.config {
+        Some(path) => File::read(path)?,
+        None if Path::new(FILE_NAME).exists() => File::read(Path::new(FILE_NAME))?,
+        None => File::default(),
+    };
+    Ok(Config::new(file, args.listen.as_deref(), &|name| std::env::var(name).ok())?) // Not text: not set.
+}
+
+fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
+    let mut config = load(&args.config)?;
+    let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log: {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    runtime()?.block_on(async {
+        let address = config.listen;
+        let listener = listen(address)?;
+        let bound = listener.local_addr()?;
+        if args.demo || config.set_up().next().is_none() {
+            let demo = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+            let url = format!("http://{}/v1", demo.local_addr()?);
+            let url = url.parse().map_err(|_| Failure::Usage(format!("{url} is no URL")))?;
+            config.add_demo(url);
+            tokio::spawn(mock::serve(demo, std::future::pending()));
+        }
+        greet(&config, bound);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let serving = proxy::serve(listener, config, async move {
+            signal().await;
+            // The receiver is gone only if serving has ended already.
+            let _ = stop.send(());
+        });
+        let drained = async {
+            match stopped.await {
+                Ok(()) => tokio::time::sleep(DRAIN).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            served = serving => served?,
+            () = drained => tracing::warn!("answers were still running at the end of the drain"),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Listens with a backlog that a burst of connections does not overflow.
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error| Failure::Listen { address, error })
+}
+
+/// Says where millpond listens, what is set up, and what to try.
+fn greet(config: &Config, bound: SocketAddr) {
+    let names: Vec<&str> = config.set_up().map(|provider| provider.name.as_str()).collect();
+    let default = config.providers.get(config.default_provider).map_or("", |provider| provider.name.as_str());
+    let has_demo = names.contains(&"demo");
+    eprintln!("millpond {} listens on http://{bound}", env!("CARGO_PKG_VERSION"));
+    eprintln!("providers set up: {} (bare models go to {default})", names.join(", "));
+    if has_demo {
+        eprintln!(
+            "demo is a fake provider inside; it speaks in the manner of the real ones (`millpond mock --list`)"
+        );
+        if names.len() == 1 {
+            eprintln!("set a key such as OPENROUTER_API_KEY to reach a real one");
+        }
+    }
+    let model = if has_demo { "demo" } else { "MODEL" };
+    eprintln!(
+        "try:\n  curl -N http://{bound}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+    );
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be listened for");
+                let _ = interrupt.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = interrupt.await;
+    }
+}
+
+fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
+    if args.list {
+        let lines: Vec<String> =
+            mock::describe().into_iter().map(|(name, says)| format!("{name:<36} {says}\n")).collect();
+        return print(&lines.concat());
+    }
+    runtime()?.block_on(async {
+        let listener = listen(args.listen)?;
+        eprintln!("the fake provider listens on http://{}/v1", listener.local_addr()?);
+        mock::serve(listener, signal()).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
+    let options = filter::Options {
+        dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
+        include_usage: args.include_usage,
+        object: args.object,
+        frame_limit: FRAME_LIMIT,
+    };
+    let mut input: Box<dyn Read> = match &args.file {
+        Some(path) if path != Path::new("-") => {
+            Box::new(fs::File::open(path).map_err(|error| Failure::File { path: path.clone(), error })?)
+        }
+        Some(_) | None => Box::new(io::stdin().lock()),
+    };
+    let report = filter::normalize(options, &mut input, &mut io::stdout().lock())?;
+    match &args.report {
+        Some(path) => {
+            fs::write(path, report.to_json()).map_err(|error| Failure::File { path: path.clone(), error })?
+        }
+        None => summarize(&report),
+    }
+    Ok(if report.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The dialect of a recording: the provider's own, or the one that is named, with the provider's quirks.
+fn dialect(provider: Option<&str>, dialect: Option<&str>) -> Result<AnyDialect, Failure> {
+    let unknown = |what: &str, name: &str, names: Vec<&str>| {
+        Failure::Usage(format!("there is no {what} \"{name}\"; expected one of {}", names.join(", ")))
+    };
+    let entries = match provider {
+        None => &[],
+        Some(name) => {
+            let row = Provider::find(name);
+            row.ok_or_else(|| unknown("provider", name, PROVIDERS.iter().map(|row| row.name).collect()))?
+                .dialects
+        }
+    };
+    let entry = match dialect {
+        None => entries.first(),
+        Some(name) => entries.iter().find(|entry| entry.dialect.name() == name),
+    };
+    let name = dialect.unwrap_or("openai-chat");
+    entry
+        .map(|entry| entry.dialect)
+        .or_else(|| AnyDialect::plain(name))
+        .ok_or_else(|| unknown("dialect", name, AnyDialect::NAMES.to_vec()))
+}
+
+fn summarize(report: &Report) {
+    let end = report.fault.map_or("complete", |fault| fault.as_str());
+    let repairs: Vec<String> =
+        report.repairs.iter().map(|(repair, count)| format!("{} {count}", repair.as_str())).collect();
+    let repairs = if repairs.is_empty() { "nothing to mend".to_owned() } else { repairs.join(", ") };
+    eprintln!("millpond: {end}; {repairs}");
 }

@@ -84,6 +84,16 @@ impl Pipeline {
         self.end(fault, sink);
     }
 
+    /// The upstream refused, or could not be asked.
+    pub fn refuse(&mut self, fault: Fault, sink: &mut dyn Sink) {
+        self.normalizer.finish(End::Fault(Box::new(fault)), &mut self.repairs, sink);
+    }
+
+    /// Sends a chunk that says nothing, for clients that take silence for failure.
+    pub fn keep_alive(&mut self, sink: &mut dyn Sink) {
+        self.normalizer.keep_alive(&mut self.repairs, sink);
+    }
+
     fn end(&mut self, fault: Option<FaultCode>, sink: &mut dyn Sink) {
         let page = if self.heard { None } else { envelope::read_text(self.framer.stray()) };
         let end = match (page, fault) {

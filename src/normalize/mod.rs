@@ -178,6 +178,16 @@ impl Normalizer {
         }
     }
 
+    /// Sends a part that says nothing, for the first choice.
+    pub fn keep_alive(&mut self, repairs: &mut Repairs, sink: &mut dyn Sink) {
+        if self.ended {
+            return;
+        }
+        let mut scene = Scene { carried: Carried::default(), repairs, sink };
+        let choice = self.choices.first().map_or(0, |choice| choice.index);
+        self.say(choice, Body::Nothing, &mut scene);
+    }
+
     /// The upstream says that the answer is complete.
     fn end_mark(&mut self, scene: &mut Scene<'_, '_>) {
         if self.says_nothing() {

@@ -9,6 +9,7 @@ use crate::dialect::openai_chat::OpenAiChat;
 pub(super) const PROVIDER: Provider = Provider {
     name: "litellm",
     key_env: &["LITELLM_API_KEY"],
+    is_local: true,
     dialects: &[Entry {
         base_url: "${LITELLM_BASE_URL:-http://127.0.0.1:4000/v1}",
         dialect: OpenAiChat::PLAIN.any(),

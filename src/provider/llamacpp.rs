@@ -10,6 +10,7 @@ use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
 pub(super) const PROVIDER: Provider = Provider {
     name: "llamacpp",
     key_env: &["LLAMACPP_API_KEY"],
+    is_local: true,
     dialects: &[Entry {
         base_url: "${LLAMACPP_BASE_URL}",
         dialect: OpenAiChat {

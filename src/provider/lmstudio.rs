@@ -10,6 +10,7 @@ use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
 pub(super) const PROVIDER: Provider = Provider {
     name: "lmstudio",
     key_env: &["LMSTUDIO_API_KEY"],
+    is_local: true,
     dialects: &[Entry {
         base_url: "${LMSTUDIO_BASE_URL:-http://127.0.0.1:1234/v1}",
         dialect: OpenAiChat {

@@ -50,6 +50,8 @@ pub struct Provider {
     pub name: &'static str,
     /// The environment variables that hold a key, the first that is set counts. Empty: none is needed.
     pub key_env: &'static [&'static str],
+    /// The provider is usually a server of one's own, which needs no key: it is set up by saying where it is.
+    pub is_local: bool,
     /// How the key is sent.
     pub auth: Auth,
     /// One entry per dialect that it speaks; the first is its default.
@@ -76,7 +78,8 @@ pub enum Auth {
 }
 
 impl Provider {
-    const PLAIN: Provider = Provider { name: "", key_env: &[], auth: Auth::Bearer, dialects: &[] };
+    const PLAIN: Provider =
+        Provider { name: "", key_env: &[], is_local: false, auth: Auth::Bearer, dialects: &[] };
 
     /// The row of that name.
     pub fn find(name: &str) -> Option<&'static Provider> {

@@ -10,6 +10,7 @@ use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
 pub(super) const PROVIDER: Provider = Provider {
     name: "ollama",
     key_env: &[],
+    is_local: true,
     dialects: &[Entry {
         base_url: "${OLLAMA_HOST:-http://127.0.0.1:11434}/v1",
         dialect: OpenAiChat {

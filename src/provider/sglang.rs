@@ -10,6 +10,7 @@ use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
 pub(super) const PROVIDER: Provider = Provider {
     name: "sglang",
     key_env: &["SGLANG_API_KEY"],
+    is_local: true,
     dialects: &[Entry {
         base_url: "${SGLANG_BASE_URL:-http://127.0.0.1:30000/v1}",
         dialect: OpenAiChat {

@@ -1,0 +1,693 @@
+//! Configuration: [`File`] as written, [`Config`] as meant.
+//!
+//! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
+//! names its place and what was expected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::api::chat_completions::ReasoningField;
+use crate::dialect::openai_chat::ReasoningBack;
+use crate::dialect::{AnyDialect, ThinkTags};
+use crate::framing::FRAME_LIMIT;
+use crate::provider::{self, Auth, PROVIDERS, Provider};
+
+/// Where millpond listens unless told otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+/// The config file that is read if none is named.
+pub const FILE_NAME: &str = "millpond.toml";
+/// The provider that bare models go to if nothing else decides.
+const DEFAULT_PROVIDER: &str = "openrouter";
+
+/// The config file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    listen: Option<String>,
+    default_provider: Option<String>,
+    reasoning_field: Option<ReasoningField>,
+    keep_alive: Option<Span>,
+    keep_alive_form: Option<KeepAliveForm>,
+    headers_after: Option<Span>,
+    connect_timeout: Option<Span>,
+    idle_timeout: Option<Span>,
+    body_limit_bytes: Option<usize>,
+    frame_limit_bytes: Option<usize>,
+    #[serde(default)]
+    providers: BTreeMap<String, ProviderFile>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+}
+
+/// `[providers.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderFile {
+    dialect: Option<String>,
+    base_url: Option<String>,
+    api_key: Option<String>,
+    api_key_env: Option<String>,
+    api_key_file: Option<PathBuf>,
+    /// The header that carries the key as it is, instead of `authorization: Bearer …`.
+    api_key_header: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    models: Vec<String>,
+    #[serde(default)]
+    quirks: QuirksFile,
+}
+
+/// `[providers.NAME.quirks]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuirksFile {
+    stream_options: Option<bool>,
+    think_tags: Option<ThinkTags>,
+    finish_reason: Option<FinishQuirk>,
+    reasoning_back: Option<ReasoningBack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FinishQuirk {
+    Required,
+    Optional,
+}
+
+/// How a stream is kept alive while nothing else is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepAliveForm {
+    /// A comment line.
+    #[default]
+    Comment,
+    /// A chunk with an empty delta, for clients that do not count comments.
+    Chunk,
+}
+
+/// A length of time: `"15s"`, `"500ms"`, `"2m"`, or a number of seconds.
+#[derive(Debug, Clone, Copy)]
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl serde::de::Visitor<'_> for Read {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as \"15s\", \"500ms\", \"2m\", or a number of seconds")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+                humantime::parse_duration(text)
+                    .map(Span)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Span, E> {
+                u64::try_from(seconds)
+                    .map(|seconds| Span(Duration::from_secs(seconds)))
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
+}
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where millpond listens.
+    pub listen: SocketAddr,
+    /// Every provider that can be named: those of the table, and those of the file.
+    pub providers: Vec<Upstream>,
+    /// Where bare models go: an index into `providers`.
+    pub default_provider: usize,
+    /// Names for models.
+    pub aliases: BTreeMap<String, String>,
+    /// Under which names reasoning leaves.
+    pub reasoning_field: ReasoningField,
+    /// Limits and times.
+    pub limits: Limits,
+}
+
+/// Limits and times, each with a default.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest request body: 32 MiB.
+    pub body_bytes: usize,
+    /// The longest frame of an upstream: 16 MiB.
+    pub frame_bytes: usize,
+    /// How long the status line waits for the first event that says something: 10 s.
+    pub headers_after: Duration,
+    /// After how much silence a keep-alive is sent: 15 s.
+    pub keep_alive: Duration,
+    /// In which form.
+    pub keep_alive_form: KeepAliveForm,
+    /// How long connecting may take: 10 s.
+    pub connect_timeout: Duration,
+    /// How long an upstream may be silent: 5 min.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 32 << 20,
+            frame_bytes: FRAME_LIMIT,
+            headers_after: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            keep_alive_form: KeepAliveForm::default(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A provider as it is configured.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: AnyDialect,
+    /// Where it is; `Err` names the environment variable that is missing.
+    pub base_url: Result<Url, String>,
+    /// The key that is sent; without one the client's own is passed on.
+    pub key: Option<Secret>,
+    /// How the key is sent.
+    pub auth: Auth,
+    /// The name of the header that carries the key, where the file chose one.
+    pub key_header: Option<HeaderName>,
+    /// The environment variable that would hold its key, if it needs one.
+    pub key_env: Option<String>,
+    /// More headers for every request.
+    pub headers: HeaderMap,
+    /// Models to list, besides those that the provider lists.
+    pub models: Vec<String>,
+    /// It has its key, or the file names it: it is used for bare models and listed.
+    pub is_set_up: bool,
+}
+
+/// A key. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a key.
+    pub fn new(key: impl Into<String>) -> Secret {
+        Secret(key.into())
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {error}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or has a field that does not exist or has another type.
+    #[error("{path}: {error}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// Values that cannot be used, one per line.
+    #[error("{}", .0.join("\n"))]
+    Values(Vec<String>),
+}
+
+/// The environment, as a function.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl File {
+    /// Reads a config file.
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        File::parse(&text)
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Parses the text of a config file.
+    pub fn parse(text: &str) -> Result<File, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+impl Config {
+    /// Turns what was written into what is meant. `listen` overrides the file's.
+    pub fn new(file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
+        let mut mistakes = Vec::new();
+        let listen = listen.or(file.listen.as_deref()).map_or(LISTEN, |text| {
+            address(text).unwrap_or_else(|| {
+                mistakes.push(format!(
+                    "listen: \"{text}\" is no address; expected one such as \"127.0.0.1:8080\""
+                ));
+                LISTEN
+            })
+        });
+        let mut providers: Vec<Upstream> = PROVIDERS.iter().map(|row| from_row(row, env)).collect();
+        for (name, written) in file.providers {
+            let at = providers.iter().position(|provider| provider.name == name);
+            let known = at.map(|at| providers.remove(at));
+            let mut place = Place { name: &name, mistakes: &mut mistakes };
+            let provider = place.provider(known, written, env);
+            providers.insert(at.unwrap_or(providers.len()), provider);
+        }
+        let default_provider = default(file.default_provider.as_deref(), &providers, &mut mistakes);
+        check_aliases(&file.aliases, &mut mistakes);
+        let defaults = Limits::default();
+        let span = |written: Option<Span>, default| written.map_or(default, |span| span.0);
+        let limits = Limits {
+            body_bytes: file.body_limit_bytes.unwrap_or(defaults.body_bytes),
+            frame_bytes: file.frame_limit_bytes.unwrap_or(defaults.frame_bytes),
+            headers_after: span(file.headers_after, defaults.headers_after),
+            keep_alive: span(file.keep_alive, defaults.keep_alive),
+            keep_alive_form: file.keep_alive_form.unwrap_or_default(),
+            connect_timeout: span(file.connect_timeout, defaults.connect_timeout),
+            idle_timeout: span(file.idle_timeout, defaults.idle_timeout),
+        };
+        if limits.keep_alive.is_zero() {
+            mistakes.push("keep_alive: must be longer than zero".to_owned());
+        }
+        if mistakes.is_empty() {
+            Ok(Config {
+                listen,
+                providers,
+                default_provider,
+                aliases: file.aliases,
+                reasoning_field: file.reasoning_field.unwrap_or_default(),
+                limits,
+            })
+        } else {
+            Err(ConfigError::Values(mistakes))
+        }
+    }
+
+    /// The provider of that name.
+    pub fn provider(&self, name: &str) -> Option<&Upstream> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// The providers that have what they need.
+    pub fn set_up(&self) -> impl Iterator<Item = &Upstream> {
+        self.providers.iter().filter(|provider| provider.is_set_up)
+    }
+
+    /// Adds a provider that is always set up, as the demo is, and sends bare models there if no other
+    /// provider was chosen or set up.
+    pub fn add_demo(&mut self, base_url: Url) {
+        let alone = self.set_up().next().is_none();
+        self.providers.push(Upstream {
+            base_url: Ok(base_url),
+            is_set_up: true,
+            ..Upstream::plain("demo", AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN))
+        });
+        if alone {
+            self.default_provider = self.providers.len() - 1;
+        }
+    }
+}
+
+impl Upstream {
+    fn plain(name: &str, dialect: AnyDialect) -> Upstream {
+        Upstream {
+            name: name.to_owned(),
+            dialect,
+            base_url: Err("base_url".to_owned()),
+            key: None,
+            auth: Auth::Bearer,
+            key_header: None,
+            key_env: None,
+            headers: HeaderMap::new(),
+            models: Vec::new(),
+            is_set_up: false,
+        }
+    }
+}
+
+/// An address; `localhost` is the loopback.
+fn address(text: &str) -> Option<SocketAddr> {
+    text.replace("localhost", "127.0.0.1").parse().ok() // The caller says what was expected.
+}
+
+fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
+    let Some(entry) = row.dialects.first() else {
+        return Upstream::plain(
+            row.name,
+            AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN),
+        );
+    };
+    let filled = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+    let key = row.key_env.iter().find_map(|name| filled(name)).map(|key| Secret::new(key.trim()));
+    let base_url = base_url(entry.base_url, env);
+    let named = provider::variables(entry.base_url).any(|name| filled(name).is_some());
+    let is_set_up = base_url.is_ok() && (key.is_some() || (row.is_local && named));
+    Upstream {
+        base_url,
+        key,
+        auth: row.auth,
+        key_env: row.key_env.first().filter(|_| !row.is_local).map(|name| (*name).to_owned()),
+        is_set_up,
+        ..Upstream::plain(row.name, entry.dialect)
+    }
+}
+
+fn base_url(template: &str, env: Env<'_>) -> Result<Url, String> {
+    let text = provider::expand(template, env)?;
+    Url::parse(&text).map_err(|_| template.to_owned())
+}
+
+fn default(written: Option<&str>, providers: &[Upstream], mistakes: &mut Vec<String>) -> usize {
+    let at = |name: &str| providers.iter().position(|provider| provider.name == name);
+    if let Some(name) = written {
+        if let Some(at) = at(name) {
+            return at;
+        }
+        mistakes.push(format!("default_provider: there is no provider \"{name}\"; expected one of the names in the list of providers, or add [providers.{name}]"));
+    }
+    let mut set_up = providers.iter().enumerate().filter(|(_, provider)| provider.is_set_up);
+    match (set_up.next(), set_up.next()) {
+        (Some((at, _)), None) => at,
+        (_, _) => at(DEFAULT_PROVIDER).unwrap_or(0),
+    }
+}
+
+fn check_aliases(aliases: &BTreeMap<String, String>, mistakes: &mut Vec<String>) {
+    for (alias, target) in aliases {
+        if target.trim().is_empty() {
+            mistakes.push(format!(
+                "aliases.{alias}: is empty; expected a model such as \"groq/llama-3.3-70b-versatile\""
+            ));
+        } else if aliases.contains_key(target) {
+            mistakes.push(format!("aliases.{alias}: \"{target}\" is an alias itself; expected a model"));
+        }
+    }
+}
+
+/// One `[providers.NAME]` that is being read.
+struct Place<'a> {
+    name: &'a str,
+    mistakes: &'a mut Vec<String>,
+}
+
+impl Place<'_> {
+    fn wrong(&mut self, field: &str, what: impl fmt::Display) {
+        self.mistakes.push(format!("providers.{}.{field}: {what}", self.name));
+    }
+
+    fn provider(&mut self, known: Option<Upstream>, written: ProviderFile, env: Env<'_>) -> Upstream {
+        if self.name.is_empty() || self.name.contains('/') {
+            self.mistakes.push(format!(
+                "providers.\"{}\": a provider's name must not be empty or hold a \"/\"",
+                self.name
+            ));
+        }
+        let is_new = known.is_none();
+        let plain = AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN);
+        let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, plain));
+        if let Some(name) = &written.dialect {
+            match self.dialect(name) {
+                Some(dialect) => provider.dialect = dialect,
+                None => self.wrong(
+                    "dialect",
+                    format_args!(
+                        "there is no dialect \"{name}\"; expected one of {}",
+                        AnyDialect::NAMES.join(", ")
+                    ),
+                ),
+            }
+        }
+        match written.base_url.as_deref() {
+            Some(text) => match base_url(text, env) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+                    provider.base_url = Ok(url)
+                }
+                Ok(_) | Err(_) => self.wrong(
+                    "base_url",
+                    format_args!("\"{text}\" is no URL; expected one such as \"http://127.0.0.1:8000/v1\""),
+                ),
+            },
+            None if is_new => {
+                self.wrong("base_url", "is missing; expected one such as \"http://127.0.0.1:8000/v1\"")
+            }
+            None => {}
+        }
+        provider.key = self.key(&written, env).or(provider.key);
+        if let Some(name) = written.api_key_header {
+            match name.parse() {
+                Ok(name) => provider.key_header = Some(name),
+                Err(_) => self.wrong("api_key_header", format_args!("\"{name}\" is no header name")),
+            }
+        }
+        for (name, value) in written.headers {
+            match (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
+                (Ok(name), Ok(value)) => drop(provider.headers.insert(name, value)),
+                (_, _) => self.wrong("headers", format_args!("\"{name}\" or its value is no header")),
+            }
+        }
+        provider.models = written.models;
+        provider.dialect = with_quirks(provider.dialect, &written.quirks);
+        provider.is_set_up = provider.base_url.is_ok();
+        provider
+    }
+
+    /// The dialect of that name, with the quirks of the table where it has them.
+    fn dialect(&self, name: &str) -> Option<AnyDialect> {
+        let entries = Provider::find(self.name).map(|row| row.dialects).unwrap_or_default();
+        let known = entries.iter().map(|entry| entry.dialect).find(|dialect| dialect.name() == name);
+        known.or_else(|| AnyDialect::plain(name))
+    }
+
+    fn key(&mut self, written: &ProviderFile, env: Env<'_>) -> Option<Secret> {
+        let given =
+            [written.api_key.is_some(), written.api_key_env.is_some(), written.api_key_file.is_some()];
+        if given.iter().filter(|given| **given).count() > 1 {
+            self.wrong(
+                "api_key",
+                "more than one of api_key, api_key_env and api_key_file is given; expected one",
+            );
+        }
+        let key = if let Some(name) = &written.api_key_env {
+            let key = env(name);
+            if key.is_none() {
+                self.wrong("api_key_env", format_args!("the environment variable {name} is not set"));
+            }
+            key
+        } else if let Some(path) = &written.api_key_file {
+            match std::fs::read_to_string(path) {
+                Ok(key) => Some(key),
+                Err(error) => {
+                    self.wrong("api_key_file", format_args!("{} cannot be read: {error}", path.display()));
+                    None
+                }
+            }
+        } else {
+            written.api_key.clone()
+        };
+        let key = key?.trim().to_owned();
+        if key.is_empty() || HeaderValue::from_str(&key).is_err() {
+            self.wrong("api_key", "the key is empty or has characters that no header can carry");
+            return None;
+        }
+        Some(Secret::new(key))
+    }
+}
+
+fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
+    match dialect {
+        AnyDialect::OpenAiChat(mut dialect) => {
+            dialect.stream_options = quirks.stream_options.unwrap_or(dialect.stream_options);
+            dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
+            dialect.reasoning_back = quirks.reasoning_back.unwrap_or(dialect.reasoning_back);
+            dialect.finish_optional =
+                quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
+            AnyDialect::OpenAiChat(dialect)
+        }
+    }
+}
+
+impl fmt::Display for Config {
+    /// What is in force, with secrets hidden: the answer of `millpond check`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "listen = \"{}\"", self.listen)?;
+        if let Some(provider) = self.providers.get(self.default_provider) {
+            writeln!(f, "default_provider = \"{}\"", provider.name)?;
+        }
+        let Limits {
+            body_bytes, frame_bytes, headers_after, keep_alive, connect_timeout, idle_timeout, ..
+        } = self.limits;
+        writeln!(f, "body_limit_bytes = {body_bytes}\nframe_limit_bytes = {frame_bytes}")?;
+        for (name, span) in [
+            ("headers_after", headers_after),
+            ("keep_alive", keep_alive),
+            ("connect_timeout", connect_timeout),
+            ("idle_timeout", idle_timeout),
+        ] {
+            writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
+        }
+        for provider in self.set_up() {
+            writeln!(f, "\n[providers.{}]\ndialect = \"{}\"", provider.name, provider.dialect.name())?;
+            if let Ok(url) = &provider.base_url {
+                writeln!(f, "base_url = \"{}\"", without_secrets(url))?;
+            }
+            let key = match provider.key {
+                Some(_) => "api_key = \"[hidden]\"",
+                None => "# no key: the client's own authorization is passed on",
+            };
+            writeln!(f, "{key}")?;
+        }
+        if !self.aliases.is_empty() {
+            writeln!(f, "\n[aliases]")?;
+        }
+        for (alias, target) in &self.aliases {
+            writeln!(f, "{alias} = \"{target}\"")?;
+        }
+        Ok(())
+    }
+}
+
+/// A URL without password and query, which may hold keys.
+pub fn without_secrets(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_query(None);
+    if url.password().is_some() {
+        // Only URLs without a host refuse a password.
+        let _ = url.set_password(Some("hidden"));
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_env(_: &str) -> Option<String> {
+        None
+    }
+
+    #[track_caller]
+    fn mistake(text: &str) -> String {
+        match File::parse(text) {
+            Err(error) => error.to_string(),
+            Ok(file) => Config::new(file, None, &no_env).unwrap_err().to_string(),
+        }
+    }
+
+    #[test]
+    fn without_a_file_keys_in_the_environment_set_providers_up() {
+        let env = |name: &str| (name == "GROQ_API_KEY").then(|| " gsk ".to_owned());
+        let config = Config::new(File::default(), None, &env).unwrap();
+        let names: Vec<_> = config.set_up().map(|provider| provider.name.as_str()).collect();
+        assert_eq!(names, ["groq"]);
+        assert_eq!(config.providers[config.default_provider].name, "groq");
+        assert_eq!(config.provider("groq").unwrap().key, Some(Secret::new("gsk")));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn with_several_providers_bare_models_go_to_openrouter() {
+        let env = |name: &str| matches!(name, "GROQ_API_KEY" | "OPENAI_API_KEY").then(|| "k".to_owned());
+        let config = Config::new(File::default(), None, &env).unwrap();
+        assert_eq!(config.providers[config.default_provider].name, "openrouter");
+    }
+
+    #[test]
+    fn the_file_adds_and_changes_providers() {
+        let file = File::parse(
+            r#"
+            listen = "localhost:9000"
+            default_provider = "mine"
+            keep_alive = "500ms"
+            headers_after = 3
+            [providers.mine]
+            dialect = "openai-chat"
+            base_url = "http://127.0.0.1:8000/v1"
+            api_key_env = "MY_KEY"
+            quirks = { think_tags = "open_omitted", finish_reason = "optional" }
+            [providers.groq]
+            base_url = "http://127.0.0.1:1/v1"
+            [aliases]
+            fast = "groq/llama"
+            "#,
+        )
+        .unwrap();
+        let env = |name: &str| (name == "MY_KEY").then(|| "secret".to_owned());
+        let config = Config::new(file, None, &env).unwrap();
+        let mine = config.provider("mine").unwrap();
+        assert!(mine.is_set_up && mine.key == Some(Secret::new("secret")));
+        assert!(mine.dialect.as_dialect().quirks().finish_optional);
+        let groq = config.provider("groq").unwrap();
+        assert_eq!(groq.dialect.as_dialect().quirks().think_tags, ThinkTags::AtStart);
+        assert_eq!(groq.base_url.as_ref().unwrap().as_str(), "http://127.0.0.1:1/v1");
+        assert_eq!(config.limits.keep_alive, Duration::from_millis(500));
+        assert_eq!(config.limits.headers_after, Duration::from_secs(3));
+        let shown = config.to_string();
+        assert!(shown.contains("api_key = \"[hidden]\"") && !shown.contains("secret"), "{shown}");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn every_mistake_names_its_place() {
+        for (text, place) in [
+            ("listne = 1", "unknown field `listne`"),
+            ("listen = \"here\"", "listen: \"here\" is no address"),
+            ("keep_alive = \"soon\"", "a length of time"),
+            ("default_provider = \"x\"", "default_provider: there is no provider \"x\""),
+            ("[providers.x]", "providers.x.base_url: is missing"),
+            ("[providers.x]\nbase_url = \"nowhere at all\"", "providers.x.base_url"),
+            ("[providers.groq]\ndialect = \"x\"", "providers.groq.dialect: there is no dialect \"x\""),
+            ("[providers.groq]\napi_key_env = \"NO\"", "environment variable NO is not set"),
+            ("[providers.groq]\napi_key_file = \"/no/such\"", "/no/such cannot be read"),
+            ("[providers.groq]\napi_key = \"a\"\napi_key_env = \"B\"", "more than one of"),
+            ("[aliases]\na = \"b\"\nb = \"c/d\"", "aliases.a"),
+        ] {
+            let mistake = mistake(text);
+            assert!(mistake.contains(place), "{text}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let told = mistake("listen = \"x\"\n[providers.a]\n[providers.b]");
+        assert_eq!(told.lines().count(), 3, "{told}");
+    }
+
+    #[test]
+    fn a_local_server_is_set_up_by_saying_where_it_is() {
+        let env = |name: &str| (name == "OLLAMA_HOST").then(|| "box:11434".to_owned());
+        let config = Config::new(File::default(), None, &env).unwrap();
+        let ollama = config.provider("ollama").unwrap();
+        assert!(ollama.is_set_up);
+        assert_eq!(ollama.base_url.as_ref().unwrap().as_str(), "http://box:11434/v1");
+        assert_eq!(config.provider("azure").unwrap().base_url, Err("AZURE_OPENAI_ENDPOINT".to_owned()));
+    }
+}

@@ -1,0 +1,167 @@
+//! `POST /v1/chat/completions`: from the client's request to the answer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::timeout;
+
+use super::App;
+use super::relay::{Form, Parts, Relay};
+use super::route::{Route, route};
+use super::upstream;
+use crate::api::chat_completions::{Fold, Stream};
+use crate::chat::Chat;
+use crate::dialect::framer;
+use crate::error::Error;
+use crate::normalize::Birth;
+use crate::pipeline::Pipeline;
+
+/// Answers one chat.
+pub(super) async fn chat_completions(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (head, body) = request.into_parts();
+    check_content_type(&head.headers)?;
+    let body = read_body(&head.headers, body, app.config.limits.body_bytes).await?;
+    let chat = Chat::read(&body)?;
+    drop(body);
+    let relay = ask(&app, &chat, &head.headers)?;
+    let limits = app.config.limits;
+    if chat.stream { stream(relay, limits.headers_after).await } else { object(relay).await }
+}
+
+/// Makes the relay that asks the provider which the chat's model names.
+fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Relay, Error> {
+    let Route { upstream, model } =
+        route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
+    let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
+        provider: upstream.name.clone(),
+        variable: variable.clone(),
+    })?;
+    upstream::check_key(upstream, model, client_headers)?;
+    let dialect = upstream.dialect.as_dialect();
+    let mut request = dialect.request(base_url, model, chat);
+    upstream::authorize(upstream, client_headers, request.headers_mut())?;
+    let request = upstream::to_reqwest(&app.client, request)?;
+    let limits = app.config.limits;
+    let birth = Birth {
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        model: model.to_owned(),
+        created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+    };
+    let reasoning = app.config.reasoning_field;
+    let form = if chat.stream {
+        Form::Stream(Stream::new(&upstream.name, chat.include_usage, reasoning))
+    } else {
+        Form::Object(Fold::new(reasoning))
+    };
+    Ok(Relay::new(Parts {
+        sending: Box::pin(request.send()),
+        pipeline: Pipeline::new(
+            framer(dialect, limits.frame_bytes),
+            dialect.decoder(),
+            dialect.quirks(),
+            birth,
+        ),
+        form,
+        limits,
+        provider: upstream.name.clone(),
+        key: upstream.key.clone(),
+    }))
+}
+
+/// Waits for the first event that says something, but no longer than `headers_after`; then the status line
+/// is sent, and the relay becomes the body.
+async fn stream(mut relay: Relay, headers_after: Duration) -> Result<Response, Error> {
+    // Elapsed is no failure: keep-alives flow from then on.
+    let _ = timeout(headers_after, poll_fn(|cx| relay.poll_advance(cx))).await;
+    if let Some(error) = early_error(&relay) {
+        return Err(error);
+    }
+    let headers = relay.headers().clone();
+    let mut response = Response::new(Body::new(relay.commit()));
+    *response.headers_mut() = headers;
+    for (name, value) in [
+        (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// Reads the answer to its end and sends it as one object.
+async fn object(mut relay: Relay) -> Result<Response, Error> {
+    poll_fn(|cx| relay.poll_advance(cx)).await;
+    if let Some(error) = early_error(&relay) {
+        return Err(error);
+    }
+    let headers = relay.headers().clone();
+    let object = relay.object().ok_or(Error::Internal)?;
+    let mut response = json(StatusCode::OK, object);
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+fn early_error(relay: &Relay) -> Option<Error> {
+    relay.early_fault().map(|fault| Error::Upstream {
+        provider: relay.provider().to_owned(),
+        upstream_status: relay.upstream_status(),
+        fault: Box::new(fault.clone()),
+        headers: relay.headers().clone(),
+    })
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Err(Error::ContentType("missing".to_owned()));
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(Error::ContentType(essence))
+}
+
+async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+            Error::BodyTooLarge { limit }
+        } else {
+            Error::BodyUnreadable
+        }
+    })
+}
+
+/// A JSON response.
+pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status(), self.body());
+        if let Some(headers) = self.headers() {
+            response.headers_mut().extend(headers.clone());
+        }
+        response
+    }
+}

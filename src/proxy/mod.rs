@@ -1,0 +1,81 @@
+//! The edge: everything that does I/O for an answer.
+//!
+//! [`serve`] listens; `handler` reads a request and finds its `route`; `upstream` prepares what is sent to
+//! the provider; `relay` is the answer on its way back.
+
+mod handler;
+mod models;
+mod relay;
+mod route;
+mod upstream;
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_http::ServiceBuilderExt;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::MakeRequestUuid;
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// What all requests share.
+struct App {
+    config: Config,
+    client: reqwest::Client,
+    models: models::Cache,
+}
+
+/// Serves until `shutdown` is ready, then lets running answers end.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let client = upstream::client(&config.limits).map_err(std::io::Error::other)?;
+    let app = Arc::new(App { config, client, models: models::Cache::default() });
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection delays small writes");
+        }
+    });
+    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+}
+
+fn router(app: Arc<App>) -> Router {
+    let layers = ServiceBuilder::new()
+        .set_x_request_id(MakeRequestUuid)
+        .propagate_x_request_id()
+        .layer(CatchPanicLayer::custom(panicked));
+    Router::new()
+        .route("/v1/chat/completions", post(handler::chat_completions))
+        .route("/chat/completions", post(handler::chat_completions))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .route("/healthz", get(|| async { handler::json(StatusCode::OK, Vec::from(b"{\"status\":\"ok\"}")) }))
+        .route(
+            "/readyz",
+            get(|| async { handler::json(StatusCode::OK, Vec::from(b"{\"status\":\"ready\"}")) }),
+        )
+        .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
+        .method_not_allowed_fallback(|request: Request| async move {
+            Error::NoSuchMethod(request.uri().path().to_owned())
+        })
+        .with_state(app)
+        .layer(layers)
+}
+
+/// A panic is a bug; the client is told as of any other failure of ours.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    Error::Internal.into_response()
+}

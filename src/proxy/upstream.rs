@@ -1,0 +1,174 @@
+//! The upstream's side: the client, the request with its key, the headers that are passed on.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::{Limits, Upstream};
+use crate::error::Error;
+use crate::provider::Auth;
+
+/// Makes the client that all requests share: one pool of connections.
+pub(super) fn client(limits: &Limits) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("millpond/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(limits.connect_timeout)
+        // A redirect could carry the key to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .pool_idle_timeout(Duration::from_secs(90))
+        .build()
+}
+
+/// Puts the key, or the client's own, and the configured headers on a request.
+pub(super) fn authorize(
+    upstream: &Upstream,
+    client: &HeaderMap,
+    headers: &mut HeaderMap,
+) -> Result<(), Error> {
+    match &upstream.key {
+        Some(key) => {
+            let (name, text) = match (&upstream.key_header, upstream.auth) {
+                (Some(name), _) => (name.clone(), key.expose().to_owned()),
+                (None, Auth::Header(name)) => (HeaderName::from_static(name), key.expose().to_owned()),
+                (None, Auth::Bearer) => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+            };
+            let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Internal)?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        None => {
+            // Without a key of ours the client's own is passed on.
+            let names = [Some(AUTHORIZATION), own_header(upstream)];
+            for name in names.into_iter().flatten() {
+                if let Some(value) = client.get(&name) {
+                    let mut value = value.clone();
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+            }
+        }
+    }
+    headers.extend(upstream.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(())
+}
+
+fn own_header(upstream: &Upstream) -> Option<HeaderName> {
+    match upstream.auth {
+        Auth::Header(name) => Some(HeaderName::from_static(name)),
+        Auth::Bearer => None,
+    }
+}
+
+/// Refuses a request that would go out without any key although the provider wants one.
+pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) -> Result<(), Error> {
+    let Some(variable) = &upstream.key_env else { return Ok(()) };
+    let given = client.contains_key(AUTHORIZATION)
+        || own_header(upstream).is_some_and(|name| client.contains_key(name))
+        || !upstream.headers.is_empty();
+    if upstream.key.is_some() || given || upstream.is_set_up {
+        return Ok(());
+    }
+    let provider = &upstream.name;
+    Err(Error::NoKey {
+        provider: provider.clone(),
+        hint: format!(
+            "Set {variable} where millpond runs, or send an authorization header of your own, or ask another provider (for example openrouter/{provider}/{model})."
+        ),
+    })
+}
+
+/// Turns an [`http::Request`] of a dialect into one that the client sends.
+pub(super) fn to_reqwest(
+    client: &reqwest::Client,
+    request: http::Request<Bytes>,
+) -> Result<reqwest::RequestBuilder, Error> {
+    let request = reqwest::Request::try_from(request).map_err(|_| Error::Internal)?;
+    Ok(reqwest::RequestBuilder::from_parts(client.clone(), request))
+}
+
+/// Why a request could not be sent, in words without addresses.
+pub(super) fn reason(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "it took too long"
+    } else if error.is_connect() {
+        "the connection failed"
+    } else {
+        "the request failed"
+    }
+}
+
+/// The headers of an upstream's answer that a client may use (F1): when to come back, its limits, its name
+/// for the request.
+pub(super) fn passed_on(upstream: &HeaderMap, now: SystemTime) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in upstream {
+        let text = name.as_str();
+        if text == "x-request-id" {
+            headers.append(HeaderName::from_static("x-upstream-request-id"), value.clone());
+        } else if text.starts_with("x-ratelimit-")
+            || text.starts_with("ratelimit")
+            || text.starts_with("anthropic-ratelimit-")
+            || matches!(
+                text,
+                "request-id"
+                    | "mistral-correlation-id"
+                    | "x-generation-id"
+                    | "x-amzn-requestid"
+                    | "openai-processing-ms"
+                    | "openai-version"
+            )
+        {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(seconds) = upstream.get(RETRY_AFTER).and_then(|value| retry_after(value, now)) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    headers
+}
+
+/// Whole seconds, at least one: clients ignore zero, fractions and some of them dates.
+fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<u64> {
+    let text = value.to_str().ok()?.trim(); // Not text: no time.
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds.is_finite() && seconds >= 0.0).then_some((seconds.ceil() as u64).max(1));
+    }
+    let date = httpdate::parse_http_date(text).ok()?; // Neither number nor date: no time.
+    let wait = date.duration_since(now).unwrap_or_default();
+    Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_whole_seconds() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        let seconds = |text: &str| retry_after(&HeaderValue::from_str(text).unwrap(), now);
+        assert_eq!(seconds("2"), Some(2));
+        assert_eq!(seconds("0"), Some(1));
+        assert_eq!(seconds("0.3"), Some(1));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
+        assert_eq!(seconds("Sun, 06 Nov 1993 08:49:37 GMT"), Some(1));
+        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("-1"), None);
+    }
+
+    #[test]
+    fn only_listed_headers_are_passed_on() {
+        let mut upstream = HeaderMap::new();
+        for (name, value) in
+            [("x-request-id", "r"), ("x-ratelimit-remaining", "3"), ("set-cookie", "c"), ("retry-after", "5")]
+        {
+            upstream.insert(name, value.parse().unwrap());
+        }
+        let headers = passed_on(&upstream, SystemTime::UNIX_EPOCH);
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["retry-after", "x-ratelimit-remaining", "x-upstream-request-id"]);
+    }
+}
