@@ -1,0 +1,90 @@
+//! The cost of one frame: from the upstream's bytes to the client's, in time and allocations.
+//!
+//! `cargo bench --bench pipeline`. Each iteration pushes one frame through a pipeline and its encoder that
+//! have been running for a while; the allocator's counts are per iteration as well.
+
+use divan::{AllocProfiler, Bencher};
+use millpond::api::chat_completions::{ReasoningField, Stream};
+use millpond::dialect::{AnyDialect, framer};
+use millpond::event::Event;
+use millpond::framing::FRAME_LIMIT;
+use millpond::normalize::Birth;
+use millpond::pipeline::Pipeline;
+use millpond::provider::Provider;
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
+const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
+const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
+const DEEPSEEK_REASONING: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1700000000,"model":"deepseek-reasoner","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":null,"reasoning_content":" perhaps"},"logprobs":null,"finish_reason":null}]}"#;
+const TOOL_START: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini","choices":[{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"weather","arguments":"{"}}]},"finish_reason":null}]}"#;
+const TOOL_MORE: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\"city\":"}}]},"logprobs":null,"finish_reason":null}],"usage":null}"#;
+
+fn main() {
+    divan::main();
+}
+
+/// A pipeline with its encoder.
+struct Machine {
+    pipeline: Pipeline,
+    stream: Stream,
+    out: Vec<u8>,
+}
+
+impl Machine {
+    fn new(provider: &str) -> Machine {
+        let dialect = Provider::find(provider)
+            .map_or(AnyDialect::plain("openai-chat").expect("known"), |row| {
+                row.dialects.first().expect("every row has a dialect").dialect
+            });
+        let dialect = dialect.as_dialect();
+        let birth = Birth { id: "bench".to_owned(), model: "model".to_owned(), created: 0 };
+        Machine {
+            pipeline: Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(), dialect.quirks(), birth),
+            stream: Stream::new(provider, true, ReasoningField::Both),
+            out: Vec::with_capacity(4096),
+        }
+    }
+
+    fn push(&mut self, input: &[u8]) -> usize {
+        self.out.clear();
+        let Machine { pipeline, stream, out } = self;
+        pipeline.push(input, &mut |event: &Event<'_>| stream.event(event, out));
+        out.len()
+    }
+}
+
+fn per_frame(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str) {
+    let mut machine = Machine::new(provider);
+    machine.push(format!("{first}\n\n").as_bytes());
+    let input = format!("{frame}\n\n");
+    assert!(machine.push(input.as_bytes()) > 0, "the frame says something");
+    bencher.bench_local(|| machine.push(divan::black_box(input.as_bytes())));
+}
+
+#[divan::bench]
+fn text_openai(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_openrouter(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openrouter", OPENROUTER_TEXT, OPENROUTER_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_openrouter(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openrouter", OPENROUTER_REASONING, OPENROUTER_REASONING);
+}
+
+#[divan::bench]
+fn reasoning_deepseek(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "deepseek", DEEPSEEK_REASONING, DEEPSEEK_REASONING);
+}
+
+#[divan::bench]
+fn tool_fragment(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openai", TOOL_START, TOOL_MORE);
+}
