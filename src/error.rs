@@ -50,20 +50,24 @@ pub enum Error {
         hint: String,
     },
     /// The provider's: it refused, or its answer failed before it said anything.
-    #[error("{}", fault.message)]
-    Upstream {
-        /// The provider.
-        provider: String,
-        /// The status of its answer.
-        upstream_status: Option<u16>,
-        /// What failed.
-        fault: Box<Fault>,
-        /// What of its headers is passed on.
-        headers: HeaderMap,
-    },
+    #[error("{}", .0.fault.message)]
+    Upstream(Box<Refusal>),
     /// Ours.
     #[error("The proxy failed. This is a bug; the log says more.")]
     Internal,
+}
+
+/// A refusal of the provider's.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The provider.
+    pub provider: String,
+    /// The status of its answer.
+    pub upstream_status: Option<u16>,
+    /// What failed.
+    pub fault: Fault,
+    /// What of its headers is passed on.
+    pub headers: HeaderMap,
 }
 
 impl Error {
@@ -77,8 +81,8 @@ impl Error {
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } => StatusCode::UNAUTHORIZED,
-            Error::Upstream { fault, .. } => {
-                StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
+            Error::Upstream(refusal) => {
+                StatusCode::from_u16(refusal.fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -93,7 +97,7 @@ impl Error {
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::ProviderUnset { .. } => ErrorType::NotFound,
             Error::NoKey { .. } => ErrorType::Authentication,
-            Error::Upstream { fault, .. } => fault.error_type,
+            Error::Upstream(refusal) => refusal.fault.error_type,
             Error::Internal => ErrorType::Server,
         }
     }
@@ -101,7 +105,7 @@ impl Error {
     /// What of the upstream's headers goes with the answer.
     pub fn headers(&self) -> Option<&HeaderMap> {
         match self {
-            Error::Upstream { headers, .. } => Some(headers),
+            Error::Upstream(refusal) => Some(&refusal.headers),
             Error::Request(_)
             | Error::ContentType(_)
             | Error::BodyTooLarge { .. }
@@ -133,7 +137,8 @@ impl Error {
             Error::ProviderUnset { provider, .. } | Error::NoKey { provider, .. } => {
                 body.provider = Some(provider);
             }
-            Error::Upstream { provider, upstream_status, fault, .. } => {
+            Error::Upstream(refusal) => {
+                let Refusal { provider, upstream_status, fault, .. } = refusal.as_ref();
                 body =
                     ErrorBody { upstream_status: *upstream_status, ..ErrorBody::of_fault(fault, provider) };
             }
@@ -171,12 +176,12 @@ mod tests {
             status: 429,
             ..Fault::new(FaultCode::UpstreamError)
         };
-        let error = Error::Upstream {
+        let error = Error::Upstream(Box::new(Refusal {
             provider: "p".into(),
             upstream_status: Some(200),
-            fault: Box::new(fault),
+            fault,
             headers: HeaderMap::new(),
-        };
+        }));
         assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS);
         let body = String::from_utf8(error.body()).unwrap();
         assert!(body.contains(r#""provider_code":"slow_down","upstream_status":200"#), "{body}");

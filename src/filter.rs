@@ -97,14 +97,14 @@ struct Encoder {
 
 enum Form {
     Stream(Stream),
-    Object(Fold),
+    Object(Box<Fold>),
 }
 
 impl Encoder {
     fn new(options: Options) -> Encoder {
         let reasoning = ReasoningField::default();
         let form = if options.object {
-            Form::Object(Fold::new(reasoning))
+            Form::Object(Box::new(Fold::new(reasoning)))
         } else {
             Form::Stream(Stream::new("upstream", options.include_usage, reasoning))
         };

@@ -135,7 +135,7 @@ fn fault(message: String, sources: &[&Members<'_>]) -> Fault {
             .iter()
             .find_map(|members| names.iter().find_map(|name| members.find(name).and_then(json::word)))
     };
-    let code = find(&["code"]);
+    let code = find(&["code", "error_code"]);
     let kind = find(&["type"]).filter(|kind| kind != "error");
     let reason = find(&["status"]);
     let status = ["code", "status_code", "raw_status_code", "status", "statusCode", "http_status"]
@@ -166,6 +166,7 @@ fn status_of_word(word: &str) -> Option<u16> {
         ("rate_limit", 429),
         ("ratelimit", 429),
         ("quota", 429),
+        ("limit_exceeded", 429),
         ("throttl", 429),
         ("too_many", 429),
         ("resource_exhausted", 429),

@@ -17,8 +17,9 @@ use crate::json::Field;
 
 /// One thing that a frame of the upstream said, as leniently as it was said.
 ///
-/// A decoder reports the deltas of one frame in this order: identity and unknown fields, then for each
-/// choice its reasoning, content, refusal, tool fragments and finish, then usage, error and end.
+/// A decoder reports the deltas of one frame in this order: identity and unknown fields of the answer, then
+/// for each choice its unknown fields, reasoning, content, refusal, tool fragments and finish, then usage,
+/// error and end.
 #[derive(Debug)]
 pub enum Delta<'a> {
     /// The answer's own name; empty values are not reported.
@@ -48,7 +49,7 @@ pub enum Delta<'a> {
         /// The choice.
         choice: u32,
         /// The item.
-        detail: Detail<'a>,
+        detail: Box<Detail<'a>>,
     },
     /// Text of the answer.
     Text {

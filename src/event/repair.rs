@@ -38,6 +38,8 @@ repairs! {
     EmptyEvent = "empty_event",
     /// Data came after the end mark.
     DataAfterEnd = "data_after_end",
+    /// White space stood around the end mark.
+    EndMarkPadded = "end_mark_padded",
     /// A frame of a kind that the dialect does not know was skipped.
     UnknownFrame = "unknown_frame",
     /// One JSON completion came where a stream was asked for.
@@ -70,6 +72,8 @@ repairs! {
     ObjectUnusual = "object_unusual",
     /// `choices` was missing or null on a chunk.
     ChoicesMissing = "choices_missing",
+    /// A choice had no index that can be read.
+    ChoiceIndexMissing = "choice_index_missing",
     /// `delta` was missing or null on a choice.
     DeltaMissing = "delta_missing",
     /// A whole `message` came instead of a delta, or beside it.
@@ -156,6 +160,12 @@ impl Repairs {
         if let Some(count) = self.0.get_mut(repair as usize) {
             *count = count.saturating_add(1);
         }
+    }
+
+    /// The repairs that were made since an earlier state of the same count, each as often.
+    pub fn since(&self, before: &Repairs) -> Vec<Repair> {
+        let more = Repair::ALL.iter().zip(self.0.iter().zip(before.0));
+        more.flat_map(|(&repair, (now, before))| (before..*now).map(move |_| repair)).collect()
     }
 
     /// The repairs that were made, with how often, in the order of declaration.

@@ -104,7 +104,11 @@ impl Usage {
             (Some(prompt), Some(completion), None) => self.total = Some(prompt.saturating_add(completion)),
             (Some(prompt), None, Some(total)) => self.completion = total.checked_sub(prompt),
             (None, Some(completion), Some(total)) => self.prompt = total.checked_sub(completion),
-            (Some(_), Some(_), Some(_)) | (_, None, None) | (None, _, None) | (None, None, _) => {}
+            (Some(prompt), Some(completion), Some(total)) => {
+                // Reports that were merged field by field: the whole is no less than its parts.
+                self.total = Some(total.max(prompt.saturating_add(completion)));
+            }
+            (_, None, None) | (None, _, None) | (None, None, _) => {}
         }
         if before != (self.prompt, self.completion, self.total) {
             repairs.count(Repair::UsageCompleted);

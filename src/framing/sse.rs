@@ -96,8 +96,7 @@ impl Sse {
         if !self.begun && !self.skip_byte_order_mark(repairs) {
             return Ok(None);
         }
-        loop {
-            let Some(end) = self.line_end() else { break };
+        while let Some(end) = self.line_end() {
             self.check_length(end - self.line)?;
             match self.read_line(end, repairs) {
                 Step::Next => self.advance(end),
@@ -246,7 +245,20 @@ impl Sse {
             usize::from(self.buffer.get(value..end).is_some_and(|value| value.first() == Some(&b' ')));
         let value = value + space..end;
         match name {
-            b"data" => self.read_data(value),
+            b"data" => self.read_data(value, repairs),
+            b"error"
+                if self
+                    .buffer
+                    .get(value.clone())
+                    .is_some_and(|value| value.trim_ascii_start().starts_with(b"{")) =>
+            {
+                // llama.cpp names the field after what it holds.
+                let step = self.read_data(value, repairs);
+                if step != Step::DispatchBefore {
+                    self.event.name = b"error".to_vec();
+                }
+                step
+            }
             b"event" => {
                 self.event.name = self.buffer.get(value).unwrap_or_default().to_vec();
                 self.event.has_fields = true;
@@ -276,12 +288,16 @@ impl Sse {
         Step::Next
     }
 
-    fn read_data(&mut self, value: Range<usize>) -> Step {
+    fn read_data(&mut self, value: Range<usize>, repairs: &mut Repairs) -> Step {
         let complete = match &self.event.data {
             Data::None => {
                 let eager = self.eager && is_complete(self.buffer.get(value.clone()).unwrap_or_default());
                 self.event.data = Data::Line(value);
-                return if eager { Step::Dispatch } else { Step::Next };
+                if !eager {
+                    return Step::Next;
+                }
+                repairs.count(Repair::UnseparatedEvents);
+                return Step::Dispatch;
             }
             Data::Line(range) => is_complete(self.buffer.get(range.clone()).unwrap_or_default()),
             Data::Joined(data) => is_complete(data),
@@ -289,6 +305,7 @@ impl Sse {
         if complete {
             // The standard joins the lines. Servers that forget the blank line mean two events.
             self.eager = true;
+            repairs.count(Repair::UnseparatedEvents);
             return Step::DispatchBefore;
         }
         self.join(value);
@@ -493,6 +510,11 @@ mod tests {
             "data: {\"a\":1}\ndata: {\"a\":2}\ndata: {\"a\":3}\ndata: [DONE]\n",
             &[("", "{\"a\":1}"), ("", "{\"a\":2}"), ("", "{\"a\":3}"), ("", "[DONE]")],
         );
+    }
+
+    #[test]
+    fn an_error_may_be_a_field_of_its_own() {
+        check("data: {\"a\":1}\n\nerror: {\"b\":2}\n\n", &[("", "{\"a\":1}"), ("error", "{\"b\":2}")]);
     }
 
     #[test]

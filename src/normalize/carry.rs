@@ -7,7 +7,7 @@ use crate::event::Scope;
 use crate::json::Field;
 
 /// Fields of one object.
-pub(super) type Fields<'a> = SmallVec<[Field<'a>; 4]>;
+pub(super) type Fields<'a> = SmallVec<[Field<'a>; 2]>;
 
 /// Fields that wait for a chunk at most; beyond it they leave on a chunk of their own.
 const WAITING_LIMIT: usize = 64;

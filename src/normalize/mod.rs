@@ -21,8 +21,8 @@ use tools::{Ids, Outgoing};
 
 use crate::dialect::{Quirks, ThinkTags};
 use crate::event::{
-    Body, Delta, Event, Fault, FaultCode, Finish, Identity, Part, Repair, Repairs, Said, Sink, ToolFragment,
-    Unknown, Usage,
+    Body, Delta, Detail, Event, Fault, FaultCode, Finish, Identity, Part, Repair, Repairs, Said, Sink,
+    ToolFragment, Unknown, Usage,
 };
 
 /// Choices of one answer at most.
@@ -112,12 +112,8 @@ impl Normalizer {
     /// Takes the deltas of one frame.
     pub fn frame(&mut self, deltas: &mut Vec<Delta<'_>>, repairs: &mut Repairs, sink: &mut dyn Sink) {
         let mut scene = Scene { carried: Carried::default(), repairs, sink };
-        for unknown in deltas.extract_if(.., |delta| matches!(delta, Delta::Unknown(..))) {
-            if let Delta::Unknown(scope, field) = unknown {
-                scene.carried.add(scope, field);
-            }
-        }
         let mut failed = None;
+        let mut failed_word = None;
         let mut is_end = false;
         for choice in &mut self.choices {
             choice.tools.next_frame();
@@ -127,10 +123,10 @@ impl Normalizer {
                 Delta::Id(id) => self.name_id(id, &mut scene),
                 Delta::Model(model) => self.name_model(model, &mut scene),
                 Delta::Created(created) => self.name_created(created, &mut scene),
-                Delta::Unknown(..) => {}
+                Delta::Unknown(scope, field) => scene.carried.add(scope, field),
                 Delta::Choice { choice, role } => self.mention(choice, role, &mut scene),
                 Delta::Reasoning { choice, text } => self.reasoning(choice, text, &mut scene),
-                Delta::Detail { choice, detail } => self.detail(choice, detail, &mut scene),
+                Delta::Detail { choice, detail } => self.detail(choice, *detail, &mut scene),
                 Delta::Text { choice, text } => self.text(choice, text, &mut scene),
                 Delta::Refusal { choice, text } => self.refusal(choice, text, &mut scene),
                 Delta::Tool { choice, fragment } => {
@@ -139,14 +135,18 @@ impl Normalizer {
                     }
                 }
                 Delta::Finish { choice, reason, native } => {
-                    if let Some(word) = self.finished(choice, reason, native, &mut scene) {
-                        failed.get_or_insert_with(|| Box::new(failed_by(&word)));
-                    }
+                    failed_word = self.finished(choice, reason, native, &mut scene).or(failed_word);
                 }
                 Delta::Usage(usage, on_choices) => self.report(*usage, on_choices, &mut scene),
                 Delta::Error(fault) => failed = Some(fault),
                 Delta::End => is_end = true,
             }
+        }
+        if let Some(word) = failed_word
+            && failed.is_none()
+        {
+            scene.repairs.count(Repair::ErrorInChoice);
+            failed = Some(Box::new(failed_by(&word)));
         }
         if self.choices.len() > CHOICES_LIMIT {
             failed.get_or_insert_with(|| Box::new(Fault::new(FaultCode::TooLarge)));
@@ -278,7 +278,7 @@ impl Normalizer {
         self.speaks(choice, scene);
     }
 
-    fn detail(&mut self, choice: u32, detail: crate::event::Detail<'_>, scene: &mut Scene<'_, '_>) {
+    fn detail(&mut self, choice: u32, detail: Detail<'_>, scene: &mut Scene<'_, '_>) {
         let state = self.choice(choice);
         if let Some(text) = &detail.text {
             // A provider that streams plain text may say all of it again in one item.
@@ -390,7 +390,6 @@ impl Normalizer {
             .flatten()
             .find(|word| finish::meaning(word) == finish::Meaning::Failed);
         if let Some(word) = failed {
-            scene.repairs.count(Repair::ErrorInChoice);
             return Some(word.clone().into_owned());
         }
         let state = self.choice(choice);
@@ -406,6 +405,9 @@ impl Normalizer {
 
     fn report(&mut self, usage: Usage, on_choices: bool, scene: &mut Scene<'_, '_>) {
         let finished = self.choices.iter().filter(|choice| choice.finish.is_some()).count();
+        if !on_choices && finished < self.choices.len() {
+            scene.repairs.count(Repair::UsageMisplaced);
+        }
         let reports = &mut self.usage;
         let next_candidate = !on_choices && reports.finished > 0 && finished > reports.finished;
         if !on_choices {
@@ -524,7 +526,7 @@ impl Normalizer {
             }
             if says {
                 // Images, audio, annotations: a part of the answer.
-                self.speaks(choice, scene);
+                self.choices[at].said = true;
                 let answer = std::mem::take(&mut scene.carried.answer);
                 self.send(at, Body::Nothing, answer, beside, inside, scene);
             } else {
@@ -554,8 +556,13 @@ impl Normalizer {
     /// The answer is complete: finishes, usage, end.
     fn complete(&mut self, scene: &mut Scene<'_, '_>) {
         for at in 0..self.choices.len() {
+            // What waited since the finish reason came belongs to the finish, not to what is let go now.
             let cut = self.choices[at].is_cut();
+            let waiting = std::mem::take(&mut self.waiting);
+            let beside = std::mem::take(&mut self.choices[at].beside);
             self.release(at, cut, scene);
+            self.waiting = waiting;
+            self.choices[at].beside = beside;
             if !self.choices[at].started {
                 self.send(at, Body::Nothing, Fields::new(), Fields::new(), Fields::new(), scene);
             }

@@ -77,6 +77,8 @@ struct Call {
     frame: u64,
     /// Encrypted reasoning was attached.
     signed: bool,
+    /// The thought signature that came with the call itself.
+    signature: Option<String>,
 }
 
 /// What was sent of a call's arguments.
@@ -140,6 +142,7 @@ impl Tools {
         };
         let mut said = Said::default();
         self.flush(Some(at), false, ids, repairs, &mut said.fragments);
+        self.settle_placeholders(at, repairs, &mut said.fragments);
         self.last = at;
         let frame = self.frame;
         let call = self.calls.get_mut(at)?;
@@ -151,6 +154,7 @@ impl Tools {
             let detail = google_detail(&signature, &call.id);
             extra_content.extend(signed(&detail, &signature));
             call.signed = true;
+            call.signature = Some(signature.into_owned());
             said.detail = Some(detail);
         }
         let arguments =
@@ -219,26 +223,27 @@ impl Tools {
         repairs: &mut Repairs,
         out: &mut Vec<Outgoing<'_>>,
     ) {
-        self.flush(None, true, ids, repairs, out);
+        self.flush(None, !cut, ids, repairs, out);
         for (at, call) in self.calls.iter_mut().enumerate() {
-            if !call.arguments.sent.is_empty() {
+            if !call.arguments.sent.is_empty() || !call.started {
                 continue;
             }
-            let placeholder = std::mem::take(&mut call.held);
-            if placeholder.is_empty() && cut {
+            if call.held.is_empty() && cut {
                 continue;
             }
-            if placeholder.trim() != "{}" {
-                repairs.count(Repair::ArgumentsMissing);
+            out.push(call.empty_arguments(at, repairs));
+        }
+    }
+
+    /// Another call goes on: what stood in for the arguments of earlier calls was all they have. Strict
+    /// clients read a call's arguments when the next call begins.
+    fn settle_placeholders(&mut self, except: usize, repairs: &mut Repairs, out: &mut Vec<Outgoing<'_>>) {
+        let frame = self.frame;
+        for (at, call) in self.calls.iter_mut().enumerate() {
+            let waits = call.started && is_placeholder(&call.held) && call.arguments.sent.is_empty();
+            if at != except && waits && call.frame != frame {
+                out.push(call.empty_arguments(at, repairs));
             }
-            call.arguments.read("{}");
-            out.push(Outgoing {
-                call: at,
-                first: false,
-                arguments: Cow::Borrowed("{}"),
-                extra_content: Vec::new(),
-                unknown: Vec::new(),
-            });
         }
     }
 
@@ -421,6 +426,10 @@ impl Call {
         if fragment.whole {
             return false;
         }
+        if self.signature.is_some() && fragment.signature.is_some() {
+            // One call has one signature, however much alike two calls are.
+            return self.signature.as_deref() != fragment.signature.as_deref();
+        }
         let arguments = fragment.arguments.as_deref().unwrap_or_default();
         let placeholder = is_placeholder(&self.held);
         if self.arguments.sent.is_empty() && !placeholder {
@@ -433,6 +442,22 @@ impl Call {
             return if placeholder { !same } else { !again };
         }
         name != self.name && (opens || arguments.is_empty())
+    }
+
+    /// The fragment of a call that has no arguments.
+    fn empty_arguments(&mut self, at: usize, repairs: &mut Repairs) -> Outgoing<'static> {
+        let placeholder = std::mem::take(&mut self.held);
+        if placeholder.trim() != "{}" {
+            repairs.count(Repair::ArgumentsMissing);
+        }
+        self.arguments.read("{}");
+        Outgoing {
+            call: at,
+            first: false,
+            arguments: Cow::Borrowed("{}"),
+            extra_content: Vec::new(),
+            unknown: Vec::new(),
+        }
     }
 
     /// Takes id and name from a fragment.

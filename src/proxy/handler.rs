@@ -19,7 +19,7 @@ use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
 use crate::dialect::framer;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
 use crate::pipeline::Pipeline;
 
@@ -61,7 +61,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Relay, Erro
     let form = if chat.stream {
         Form::Stream(Stream::new(&upstream.name, chat.include_usage, reasoning))
     } else {
-        Form::Object(Fold::new(reasoning))
+        Form::Object(Box::new(Fold::new(reasoning)))
     };
     Ok(Relay::new(Parts {
         sending: Box::pin(request.send()),
@@ -113,11 +113,13 @@ async fn object(mut relay: Relay) -> Result<Response, Error> {
 }
 
 fn early_error(relay: &Relay) -> Option<Error> {
-    relay.early_fault().map(|fault| Error::Upstream {
-        provider: relay.provider().to_owned(),
-        upstream_status: relay.upstream_status(),
-        fault: Box::new(fault.clone()),
-        headers: relay.headers().clone(),
+    relay.early_fault().map(|fault| {
+        Error::Upstream(Box::new(Refusal {
+            provider: relay.provider().to_owned(),
+            upstream_status: relay.upstream_status(),
+            fault: fault.clone(),
+            headers: relay.headers().clone(),
+        }))
     })
 }
 

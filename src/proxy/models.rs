@@ -26,7 +26,10 @@ const LIST_LIMIT: usize = 16 << 20;
 
 /// The lists that were fetched lately.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<String, (Instant, Arc<Vec<Model>>)>>);
+pub(super) struct Cache(Mutex<HashMap<String, Listing>>);
+
+/// A list, and when it was fetched.
+type Listing = (Instant, Arc<Vec<Model>>);
 
 /// One model: its name for clients, and the object that describes it.
 #[derive(Debug, Clone)]

@@ -75,7 +75,7 @@ pub(super) enum Form {
     /// A stream of chunks.
     Stream(Stream),
     /// One object.
-    Object(Fold),
+    Object(Box<Fold>),
 }
 
 /// What a relay is made of.
@@ -205,18 +205,15 @@ impl Relay {
             }
             Source::Refused(status, body, reasons) => {
                 let status = *status;
-                match ready!(Pin::new(body).poll_frame(cx)) {
-                    Some(Ok(frame)) => {
-                        self.last_input = Instant::now();
-                        let room = REFUSAL_LIMIT - reasons.len();
-                        let data = frame.into_data().unwrap_or_default();
-                        reasons.extend(data.iter().take(room));
-                        if data.len() < room {
-                            return Poll::Ready(());
-                        }
+                // If reading them fails, what came of the reasons has to do.
+                if let Some(Ok(frame)) = ready!(Pin::new(body).poll_frame(cx)) {
+                    self.last_input = Instant::now();
+                    let room = REFUSAL_LIMIT - reasons.len();
+                    let data = frame.into_data().unwrap_or_default();
+                    reasons.extend(data.iter().take(room));
+                    if data.len() < room {
+                        return Poll::Ready(());
                     }
-                    // What came of the reasons has to do.
-                    Some(Err(_)) | None => {}
                 }
                 let fault = envelope::read_body(status.as_u16(), &std::mem::take(reasons));
                 self.refuse(fault);

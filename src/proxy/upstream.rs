@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(seconds("0"), Some(1));
         assert_eq!(seconds("0.3"), Some(1));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
-        assert_eq!(seconds("Sun, 06 Nov 1993 08:49:37 GMT"), Some(1));
+        assert_eq!(seconds("Sat, 06 Nov 1993 08:49:37 GMT"), Some(1));
         assert_eq!(seconds("soon"), None);
         assert_eq!(seconds("-1"), None);
     }

@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
@@ -27,8 +28,9 @@ pub(super) struct Chunk<'a> {
     pub(super) usage: Raw<'a>,
     pub(super) x_groq: Raw<'a>,
     pub(super) error: Raw<'a>,
-    pub(super) unknown: SmallVec<[Field<'a>; 4]>,
-    pub(super) padded: bool,
+    pub(super) unknown: SmallVec<[Field<'a>; 2]>,
+    /// Padding, dropped.
+    pub(super) padding: Raw<'a>,
     pub(super) duplicated: bool,
 }
 
@@ -37,7 +39,8 @@ pub(super) struct Chunk<'a> {
 pub(super) struct Choice<'a> {
     pub(super) index: Raw<'a>,
     pub(super) delta: Node<'a, Message<'a>>,
-    pub(super) message: Node<'a, Message<'a>>,
+    /// A whole message; few providers send one, so it stands apart.
+    pub(super) message: Option<Box<Node<'a, Message<'a>>>>,
     pub(super) text: Raw<'a>,
     pub(super) finish_reason: Raw<'a>,
     pub(super) native_finish_reason: Raw<'a>,
@@ -45,7 +48,8 @@ pub(super) struct Choice<'a> {
     /// Moonshot's place for it.
     pub(super) usage: Raw<'a>,
     pub(super) unknown: SmallVec<[Field<'a>; 2]>,
-    pub(super) padded: bool,
+    /// Padding, dropped.
+    pub(super) padding: Raw<'a>,
     pub(super) duplicated: bool,
 }
 
@@ -99,20 +103,15 @@ pub(super) enum Node<'a, T> {
 }
 
 /// A member that should be an array of objects.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum List<T> {
     /// Missing or null.
+    #[default]
     Missing,
-    /// The objects; one that stands alone counts as a list of one.
-    Items(SmallVec<[T; 1]>),
+    /// The objects, and whether it was one that stood alone, in place of a list of one.
+    Items(Vec<T>, bool),
     /// Anything else.
     Other,
-}
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        List::Missing
-    }
 }
 
 /// An object that reads its members one by one.
@@ -156,17 +155,13 @@ impl<'de> Object<'de> for Chunk<'de> {
             "created" => set(&mut self.created, map)?,
             "model" => set(&mut self.model, map)?,
             "choices" => {
-                self.choices = map.next_value()?;
+                map.next_value_seed(Fill(&mut self.choices))?;
                 false
             }
             "usage" => set(&mut self.usage, map)?,
             "x_groq" => set(&mut self.x_groq, map)?,
             "error" => set(&mut self.error, map)?,
-            "obfuscation" | "p" => {
-                map.next_value::<IgnoredAny>()?;
-                self.padded = true;
-                false
-            }
+            "obfuscation" | "p" => set(&mut self.padding, map)?,
             _ => keep(&mut self.unknown, name, map)?,
         };
         Ok(())
@@ -178,11 +173,13 @@ impl<'de> Object<'de> for Choice<'de> {
         self.duplicated |= match name.as_ref() {
             "index" => set(&mut self.index, map)?,
             "delta" => {
-                self.delta = map.next_value()?;
+                map.next_value_seed(Fill(&mut self.delta))?;
                 false
             }
             "message" => {
-                self.message = map.next_value()?;
+                let mut message = Node::Missing;
+                map.next_value_seed(Fill(&mut message))?;
+                self.message = Some(Box::new(message));
                 false
             }
             "text" => set(&mut self.text, map)?,
@@ -190,11 +187,7 @@ impl<'de> Object<'de> for Choice<'de> {
             "native_finish_reason" => set(&mut self.native_finish_reason, map)?,
             "error" => set(&mut self.error, map)?,
             "usage" => set(&mut self.usage, map)?,
-            "obfuscation" | "p" => {
-                map.next_value::<IgnoredAny>()?;
-                self.padded = true;
-                false
-            }
+            "obfuscation" | "p" => set(&mut self.padding, map)?,
             _ => keep(&mut self.unknown, name, map)?,
         };
         Ok(())
@@ -209,11 +202,11 @@ impl<'de> Object<'de> for Message<'de> {
             "refusal" => set(&mut self.refusal, map)?,
             "reasoning_details" => set(&mut self.reasoning_details, map)?,
             "tool_calls" => {
-                self.tool_calls = map.next_value()?;
+                map.next_value_seed(Fill(&mut self.tool_calls))?;
                 false
             }
             "function_call" => {
-                self.function_call = map.next_value()?;
+                map.next_value_seed(Fill(&mut self.function_call))?;
                 false
             }
             other => match REASONING.iter().position(|&known| known == other) {
@@ -234,7 +227,7 @@ impl<'de> Object<'de> for ToolCall<'de> {
             "index" => self.index = Some(raw(map)?),
             "id" => self.id = Some(raw(map)?),
             "type" => drop(map.next_value::<IgnoredAny>()?), // Always "function" downstream.
-            "function" => self.function = map.next_value()?,
+            "function" => map.next_value_seed(Fill(&mut self.function))?,
             "extra_content" => self.extra_content = Some(raw(map)?),
             _ => self.unknown.push(Field { name, value: Cow::Borrowed(raw(map)?) }),
         }
@@ -255,125 +248,151 @@ impl<'de> Object<'de> for Function<'de> {
 
 impl<'de> Deserialize<'de> for Chunk<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Node::deserialize(deserializer)? {
+        let mut node = Node::Missing;
+        Fill(&mut node).deserialize(deserializer)?;
+        match node {
             Node::Object(chunk) => Ok(chunk),
             Node::Missing | Node::Text(_) | Node::Other => Err(D::Error::custom("not an object")),
         }
     }
 }
 
-impl<'de, T: Object<'de>> Deserialize<'de> for Node<'de, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor(PhantomData))
+/// Reads a value into its place: these structs are large, and moving them would cost more than reading.
+struct Fill<'x, T>(&'x mut T);
+
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for Fill<'_, Node<'de, T>> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct NodeVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Object<'de>> Visitor<'de> for NodeVisitor<T> {
-    type Value = Node<'de, T>;
+impl<'de, T: Object<'de>> Visitor<'de> for Fill<'_, Node<'de, T>> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        read_object(&mut map).map(Node::Object)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        *self.0 = Node::Object(T::default());
+        match self.0 {
+            Node::Object(object) => read_object(object, &mut map),
+            Node::Missing | Node::Text(_) | Node::Other => Ok(()),
+        }
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Node::Missing)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = Node::Missing;
+        Ok(())
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        *self.0 = Node::Text(Cow::Borrowed(text));
+        Ok(())
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        *self.0 = Node::Text(Cow::Owned(text.to_owned()));
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        *self.0 = Node::Other;
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        *self.0 = Node::Other;
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        *self.0 = Node::Other;
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Node::Other)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        *self.0 = Node::Other;
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::Other)
+        *self.0 = Node::Other;
+        Ok(())
     }
 }
 
-fn read_object<'de, T: Object<'de>, A: MapAccess<'de>>(map: &mut A) -> Result<T, A::Error> {
-    let mut object = T::default();
+fn read_object<'de, T: Object<'de>, A: MapAccess<'de>>(object: &mut T, map: &mut A) -> Result<(), A::Error> {
     while let Some(Key(name)) = map.next_key()? {
         object.member(name, map)?;
     }
-    Ok(object)
+    Ok(())
 }
 
-impl<'de, T: Object<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for Fill<'_, List<T>> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct ListVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Object<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = List<T>;
+impl<'de, T: Object<'de>> Visitor<'de> for Fill<'_, List<T>> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of objects")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = SmallVec::new();
-        while let Some(node) = seq.next_element::<Node<'de, T>>()? {
-            match node {
-                Node::Object(item) => items.push(item),
-                Node::Missing | Node::Text(_) | Node::Other => {}
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut items = Vec::new();
+        let mut node = Node::Missing;
+        while seq.next_element_seed(Fill(&mut node))?.is_some() {
+            if let Node::Object(item) = std::mem::take(&mut node) {
+                items.push(item);
             }
         }
-        Ok(List::Items(items))
+        *self.0 = List::Items(items, false);
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        Ok(List::Items(SmallVec::from_iter([read_object(&mut map)?])))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut item = T::default();
+        read_object(&mut item, &mut map)?;
+        *self.0 = List::Items(vec![item], true);
+        Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(List::Missing)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = List::Missing;
+        Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(List::Other)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        *self.0 = List::Other;
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(List::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        *self.0 = List::Other;
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(List::Other)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        *self.0 = List::Other;
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(List::Other)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        *self.0 = List::Other;
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(List::Other)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        *self.0 = List::Other;
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::chunk::{Choice, Chunk, Function, List, Message, Node, ToolCall};
+use super::memory::{Hole, Kind, Memory, place_in};
 use super::mend::{Mender, may_hold_surrogates};
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment, Usage};
@@ -16,6 +17,7 @@ pub(super) struct OpenAiChatDecoder {
     mended: Vec<u8>,
     /// The usage that was reported last, as it was written: some providers repeat it in every chunk.
     usage: String,
+    memory: Memory,
 }
 
 impl Decoder for OpenAiChatDecoder {
@@ -31,21 +33,45 @@ impl Decoder for OpenAiChatDecoder {
             return Ok(());
         }
         if is_end_mark(data) {
+            if data.len() < frame.data.len() {
+                repairs.count(Repair::EndMarkPadded);
+            }
             out.push(Delta::End);
             return Ok(());
         }
-        let OpenAiChatDecoder { mender, mended, usage } = self;
-        let mut interpreter = Interpreter { frame, usage, out, repairs };
+        let OpenAiChatDecoder { mender, mended, usage, memory } = self;
         let strict = !mender.is_waiting() && !may_hold_surrogates(data);
-        if let Some(text) = std::str::from_utf8(data).ok().filter(|_| strict) // Else it is mended below.
+        let text = std::str::from_utf8(data).ok().filter(|_| strict); // Else it is mended below.
+        let plain = frame.name.is_empty() && !frame.bare;
+        if let Some(text) = text.filter(|_| plain)
+            && memory.recall(text, out, repairs)
+        {
+            return Ok(());
+        }
+        let mut interpreter =
+            Interpreter { frame, whole: text.unwrap_or_default(), holes: Vec::new(), usage, out, repairs };
+        if let Some(text) = text
             && let Some(chunks) = parse(text)
         {
-            return interpreter.chunks(text, chunks);
+            if !plain || !memory.is_learning() {
+                return interpreter.chunks(text, chunks);
+            }
+            let before = interpreter.repairs.clone();
+            interpreter.chunks(text, chunks)?;
+            let Interpreter { holes, out, repairs, .. } = interpreter;
+            memory.learn(text, holes, out, repairs.since(&before));
+            return Ok(());
         }
         *mended = mender.mend(data, interpreter.repairs);
-        let text = std::str::from_utf8(mended).map_err(|_| DecodeError::Malformed)?;
-        let chunks = parse(text).ok_or(DecodeError::Malformed)?;
-        interpreter.chunks(text, chunks)
+        match std::str::from_utf8(mended).ok().and_then(|text| Some((text, parse(text)?))) {
+            Some((text, chunks)) => interpreter.chunks(text, chunks),
+            None if frame.name == b"error" => {
+                let fault = envelope::read_text(data).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
+                interpreter.out.push(Delta::Error(Box::new(fault)));
+                Ok(())
+            }
+            None => Err(DecodeError::Malformed),
+        }
     }
 }
 
@@ -71,6 +97,10 @@ fn parse(text: &str) -> Option<Parsed<'_>> {
 
 struct Interpreter<'a, 'b> {
     frame: Frame<'a>,
+    /// The frame's text, if it is read as it came.
+    whole: &'a str,
+    /// The strings that may differ in the next frame.
+    holes: Vec<Hole>,
     usage: &'b mut String,
     out: &'b mut Vec<Delta<'a>>,
     repairs: &'b mut Repairs,
@@ -81,6 +111,7 @@ impl<'a> Interpreter<'a, '_> {
         match parsed {
             Parsed::One(chunk) => self.chunk(text, *chunk),
             Parsed::Several(chunks) => {
+                self.repairs.count(Repair::FieldType);
                 let texts = json::elements(text);
                 chunks.into_iter().zip(texts).try_for_each(|(chunk, text)| self.chunk(text, chunk))
             }
@@ -109,9 +140,7 @@ impl<'a> Interpreter<'a, '_> {
             }
             return Ok(());
         }
-        if chunk.padded {
-            self.repairs.count(Repair::PaddingDropped);
-        }
+        self.padding(chunk.padding);
         self.identity(&chunk);
         let is_completion = self.frame.bare && object.as_deref() == Some("chat.completion");
         if is_completion {
@@ -123,7 +152,10 @@ impl<'a> Interpreter<'a, '_> {
         self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Answer, field)));
         let mut in_choice = None;
         let has_choices = match std::mem::take(&mut chunk.choices) {
-            List::Items(choices) => {
+            List::Items(choices, alone) => {
+                if alone {
+                    self.repairs.count(Repair::FieldType);
+                }
                 let any = !choices.is_empty();
                 in_choice = choices.iter().find_map(|choice| choice.usage);
                 choices.into_iter().for_each(|choice| self.choice(choice));
@@ -160,7 +192,7 @@ impl<'a> Interpreter<'a, '_> {
         if told && let Some(fault) = envelope::read(text) {
             return Some(fault);
         }
-        let List::Items(choices) = &chunk.choices else { return None };
+        let List::Items(choices, _) = &chunk.choices else { return None };
         let error = choices.iter().find_map(|choice| choice.error.filter(|error| envelope::tells(error)))?;
         self.repairs.count(Repair::ErrorInChoice);
         // The reader of envelopes wants the object around the error.
@@ -168,7 +200,31 @@ impl<'a> Interpreter<'a, '_> {
         envelope::read(&outer)
     }
 
+    /// Counts a field that is there and whose text does not begin as its type does.
+    fn check_type(&mut self, raw: &str, begins: impl Fn(u8) -> bool) {
+        if raw != "null" && !raw.bytes().next().is_some_and(begins) {
+            self.repairs.count(Repair::FieldType);
+        }
+    }
+
+    fn padding(&mut self, padding: Option<&'a str>) {
+        if let Some(raw) = padding {
+            self.repairs.count(Repair::PaddingDropped);
+            self.hole(Kind::Padding, raw);
+        }
+    }
+
+    /// Notes a string that may differ in the next frame; an empty one is a part of the form.
+    fn hole(&mut self, kind: Kind, raw: &'a str) {
+        let content = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+        let content = content.filter(|content| kind == Kind::Padding || !content.is_empty());
+        if let Some(place) = content.and_then(|content| place_in(self.whole, content)) {
+            self.holes.push(Hole { kind, place });
+        }
+    }
+
     fn identity(&mut self, chunk: &Chunk<'a>) {
+        chunk.id.into_iter().for_each(|raw| self.check_type(raw, |first| first == b'"'));
         if let Some(id) = chunk.id.and_then(json::word) {
             self.out.push(Delta::Id(id));
         }
@@ -226,16 +282,30 @@ impl<'a> Interpreter<'a, '_> {
     }
 
     fn choice(&mut self, choice: Choice<'a>) {
-        let index =
-            choice.index.and_then(json::count).and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+        let index = choice.index.and_then(json::count).and_then(|index| u32::try_from(index).ok());
+        match choice.index {
+            Some(raw) if index.is_some() => self.check_type(raw, |first| first.is_ascii_digit()),
+            Some(_) | None => self.repairs.count(Repair::ChoiceIndexMissing),
+        }
+        let index = index.unwrap_or(0);
         if choice.duplicated {
             self.repairs.count(Repair::KeyDuplicated);
         }
-        if choice.padded {
-            self.repairs.count(Repair::PaddingDropped);
-        }
-        let Choice { delta, message, text, mut unknown, .. } = choice;
-        let said_before = self.out.len();
+        self.padding(choice.padding);
+        let Choice { delta, message, text, unknown, .. } = choice;
+        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Choice(index), field)));
+        let message = message.map_or(Node::Missing, |message| *message);
+        let text = text.filter(|text| {
+            let stands_alone =
+                matches!((&delta, &message), (Node::Missing | Node::Other, Node::Missing | Node::Other));
+            if !stands_alone {
+                // Beside a delta it repeats it.
+                let field = Field { name: Cow::Borrowed("text"), value: Cow::Borrowed(*text) };
+                self.out.push(Delta::Unknown(Scope::Choice(index), field));
+            }
+            stands_alone
+        });
+        let before = self.out.len();
         let has_delta = match delta {
             Node::Object(delta) => {
                 self.message(index, delta, false);
@@ -249,28 +319,21 @@ impl<'a> Interpreter<'a, '_> {
             }
             Node::Missing | Node::Other => {
                 self.repairs.count(Repair::DeltaMissing);
+                self.mentioned(index, false);
                 false
             }
         };
-        let said = self.out.iter().skip(said_before).any(says_something);
+        let said = self.out.iter().skip(before).any(says_something);
         if let Node::Object(message) = message
             && !said
+            && (!has_delta || message.says_something())
         {
-            if !has_delta || message.says_something() {
-                self.repairs.count(Repair::MessageRestated);
-                self.message(index, message, true);
-            }
-        } else if !has_delta {
-            self.mentioned(index, false);
+            self.repairs.count(Repair::MessageRestated);
+            self.message(index, message, true);
         }
-        match text.and_then(json::word) {
-            Some(text) if !has_delta && !said => {
-                self.out.push(Delta::Text { choice: index, text: Said::Next(text) });
-            }
-            _ => unknown
-                .extend(text.map(|text| Field { name: Cow::Borrowed("text"), value: Cow::Borrowed(text) })),
+        if let Some(text) = text.and_then(json::word) {
+            self.out.push(Delta::Text { choice: index, text: Said::Next(text) });
         }
-        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Choice(index), field)));
         if let Some(reason) = choice.finish_reason.and_then(finish_word) {
             let native = choice.native_finish_reason.and_then(finish_word);
             self.out.push(Delta::Finish { choice: index, reason, native });
@@ -281,13 +344,30 @@ impl<'a> Interpreter<'a, '_> {
         self.out.push(Delta::Choice { choice, role });
     }
 
-    fn message(&mut self, choice: u32, message: Message<'a>, whole: bool) {
+    fn message(&mut self, choice: u32, mut message: Message<'a>, whole: bool) {
         if message.duplicated {
             self.repairs.count(Repair::KeyDuplicated);
         }
         self.mentioned(choice, message.role.and_then(json::word).is_some());
         let content = message.content.map(|raw| self.content(raw)).unwrap_or_default();
+        let signatures: Vec<Detail<'a>> = message.unknown.iter().filter_map(signature).collect();
+        let unknown = std::mem::take(&mut message.unknown);
+        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Delta(choice), field)));
+        if let Some(parts) = content.unknown_parts {
+            let field = Field { name: Cow::Borrowed("content_parts"), value: Cow::Owned(parts) };
+            self.out.push(Delta::Unknown(Scope::Delta(choice), field));
+        }
         self.reasoning(choice, &message, content.reasoning, whole);
+        let in_parts = content.signatures.into_iter().map(|raw| Detail {
+            raw: Cow::Owned(format!(
+                "{{\"type\":\"reasoning.text\",\"signature\":{raw},\"format\":\"unknown\"}}"
+            )),
+            text: None,
+            signs: None,
+        });
+        for detail in signatures.into_iter().chain(in_parts) {
+            self.out.push(Delta::Detail { choice, detail: Box::new(detail) });
+        }
         if let Some(text) = content.text {
             self.out.push(Delta::Text { choice, text: said(text, whole) });
         }
@@ -295,17 +375,17 @@ impl<'a> Interpreter<'a, '_> {
             self.out.push(Delta::Refusal { choice, text: said(refusal, whole) });
         }
         match message.tool_calls {
-            List::Items(calls) => calls.into_iter().for_each(|call| self.tool_call(choice, call, whole)),
+            List::Items(calls, alone) => {
+                if alone {
+                    self.repairs.count(Repair::FieldType);
+                }
+                calls.into_iter().for_each(|call| self.tool_call(choice, call, whole));
+            }
             List::Missing => {}
             List::Other => self.repairs.count(Repair::FieldType),
         }
         if let Node::Object(function) = message.function_call {
             self.function_call(choice, function, whole);
-        }
-        self.out.extend(message.unknown.into_iter().map(|field| Delta::Unknown(Scope::Delta(choice), field)));
-        if let Some(parts) = content.unknown_parts {
-            let field = Field { name: Cow::Borrowed("content_parts"), value: Cow::Owned(parts) };
-            self.out.push(Delta::Unknown(Scope::Delta(choice), field));
         }
     }
 
@@ -334,23 +414,26 @@ impl<'a> Interpreter<'a, '_> {
             self.out.push(Delta::Reasoning { choice, text: said(text, whole) });
         }
         for raw in message.reasoning_details.map(json::elements).unwrap_or_default() {
-            let detail = detail(raw);
+            let (detail, text) = detail(raw);
+            if let Some(text) = text {
+                self.hole(Kind::Said, text);
+            }
             let twice = plain && detail.text.is_some();
             if twice {
                 self.repairs.count(Repair::ReasoningDuplicated);
             }
             let text = detail.text.filter(|_| !plain);
-            self.out.push(Delta::Detail { choice, detail: Detail { text, ..detail } });
-        }
-        for field in &message.unknown {
-            self.out.extend(signature(field).map(|detail| Delta::Detail { choice, detail }));
+            self.out.push(Delta::Detail { choice, detail: Box::new(Detail { text, ..detail }) });
         }
     }
 
     /// Reads content: a string, parts, or what stands in their place.
     fn content(&mut self, raw: &'a str) -> Content<'a> {
         match raw.as_bytes().first() {
-            Some(b'"') => Content { text: json::word(raw), ..Content::default() },
+            Some(b'"') => {
+                self.hole(Kind::Said, raw);
+                Content { text: json::word(raw), ..Content::default() }
+            }
             Some(b'[' | b'{') => {
                 let parts = json::elements(raw);
                 if !parts.is_empty() {
@@ -375,6 +458,10 @@ impl<'a> Interpreter<'a, '_> {
         let signature = extra_content
             .find("google")
             .and_then(|google| Members::of(google).find("thought_signature").and_then(json::word));
+        call.index
+            .into_iter()
+            .for_each(|raw| self.check_type(raw, |first| first == b'-' || first.is_ascii_digit()));
+        call.id.into_iter().for_each(|raw| self.check_type(raw, |first| first == b'"'));
         let fragment = ToolFragment {
             index: call.index.and_then(json::integer),
             id: call.id.and_then(json::word),
@@ -409,7 +496,10 @@ impl<'a> Interpreter<'a, '_> {
 
     fn arguments(&mut self, raw: &'a str) -> Option<Cow<'a, str>> {
         match raw.as_bytes().first()? {
-            b'"' => json::word(raw),
+            b'"' => {
+                self.hole(Kind::Said, raw);
+                json::word(raw)
+            }
             b'n' => None,
             _ => {
                 self.repairs.count(Repair::ArgumentsRetyped);
@@ -451,7 +541,7 @@ impl Message<'_> {
     fn says_something(&self) -> bool {
         let texts = [self.content, self.refusal, self.reasoning_details];
         texts.iter().chain(&self.reasoning).flatten().any(|raw| !json::says_nothing(raw))
-            || matches!(&self.tool_calls, List::Items(calls) if !calls.is_empty())
+            || matches!(&self.tool_calls, List::Items(calls, _) if !calls.is_empty())
             || matches!(self.function_call, Node::Object(_))
     }
 }
@@ -461,6 +551,8 @@ impl Message<'_> {
 struct Content<'a> {
     text: Option<Cow<'a, str>>,
     reasoning: Option<Cow<'a, str>>,
+    /// Signatures of the reasoning, as JSON strings.
+    signatures: Vec<&'a str>,
     /// Parts that are neither text nor thinking, as a JSON array.
     unknown_parts: Option<String>,
 }
@@ -470,6 +562,10 @@ impl<'a> Content<'a> {
         let mut content = Content::default();
         let mut unknown: Vec<&str> = Vec::new();
         for &raw in parts {
+            if raw.starts_with('"') {
+                append(&mut content.text, json::word(raw));
+                continue;
+            }
             let part = Members::of(raw);
             let kind = part.find("type").and_then(json::word).unwrap_or(Cow::Borrowed("text"));
             let thinks = matches!(kind.as_ref(), "thinking" | "reasoning" | "thought")
@@ -480,6 +576,9 @@ impl<'a> Content<'a> {
                     &mut content.reasoning,
                     inner.iter().find_map(|name| part.find(name).and_then(nested_text)),
                 );
+                let nested = inner.iter().filter_map(|name| part.find(name)).flat_map(json::elements);
+                let signed = nested.chain([raw]).filter_map(|raw| Members::of(raw).find("signature"));
+                content.signatures.extend(signed.filter(|raw| json::word(raw).is_some()));
             } else if let Some(text) =
                 part.find("text").or_else(|| part.find("content")).and_then(nested_text)
             {
@@ -514,15 +613,15 @@ fn append<'a>(text: &mut Option<Cow<'a, str>>, more: Option<Cow<'a, str>>) {
     };
 }
 
-/// Reads one element of `reasoning_details`.
-fn detail(raw: &str) -> Detail<'_> {
+/// Reads one element of `reasoning_details`; gives its text as it was written as well.
+fn detail(raw: &str) -> (Detail<'_>, Option<&str>) {
     let members = Members::of(raw);
     let kind = members.find("type").and_then(json::word);
-    let text =
-        ["text", "summary", "thinking"].iter().find_map(|name| members.find(name).and_then(json::word));
+    let named = |name: &&str| members.find(name).filter(|raw| json::word(raw).is_some());
+    let written = ["text", "summary", "thinking"].iter().find_map(named);
     let encrypted = kind.as_deref() == Some("reasoning.encrypted");
     let signs = members.find("id").and_then(json::word).filter(|_| encrypted);
-    Detail { raw: Cow::Borrowed(raw), text, signs }
+    (Detail { raw: Cow::Borrowed(raw), text: written.and_then(json::word), signs }, written)
 }
 
 /// Encrypted reasoning that a provider puts into a field of its own, as an item of structured reasoning.

@@ -8,6 +8,7 @@
 
 mod chunk;
 mod decode;
+mod memory;
 mod mend;
 mod request;
 

@@ -101,10 +101,14 @@ fn assistant(form: ReasoningBack, message: &Members<'_>, out: &mut Vec<u8>) {
         out.push(b':');
         value(out);
     };
+    let details: Vec<Members<'_>> = json::elements(message.find("reasoning_details").unwrap_or("[]"))
+        .into_iter()
+        .map(Members::of)
+        .collect();
     for (name, value) in &message.0 {
         match name.as_ref() {
             "reasoning_content" | "reasoning" | "reasoning_details" => {}
-            "tool_calls" => member(name, &mut |out| tool_calls(form, value, out), out),
+            "tool_calls" => member(name, &mut |out| tool_calls(form, value, &details, out), out),
             _ => member(name, &mut |out| out.extend_from_slice(value.as_bytes()), out),
         }
     }
@@ -116,33 +120,33 @@ fn assistant(form: ReasoningBack, message: &Members<'_>, out: &mut Vec<u8>) {
         ReasoningBack::Reasoning => "reasoning",
         ReasoningBack::Keep | ReasoningBack::Drop | ReasoningBack::Google => "",
     };
-    if let Some(text) = text.filter(|_| !name.is_empty()) {
-        member(name, &mut |out| out.extend_from_slice(text.as_bytes()), out);
+    if !name.is_empty() {
+        let written = text.map(str::to_owned).or_else(|| text_of(&details));
+        if let Some(text) = written {
+            member(name, &mut |out| out.extend_from_slice(text.as_bytes()), out);
+        }
     }
     out.extend_from_slice(if first { b"{}" } else { b"}" });
 }
 
 /// Tool calls without what only gateways understand; Google gets its signatures back in its own form.
-fn tool_calls(form: ReasoningBack, raw: &str, out: &mut Vec<u8>) {
+fn tool_calls(form: ReasoningBack, raw: &str, details: &[Members<'_>], out: &mut Vec<u8>) {
     out.push(b'[');
     for (at, call) in json::elements(raw).into_iter().enumerate() {
         out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
         let members = Members::of(call);
-        let mut first = true;
-        for (name, value) in &members.0 {
-            let google;
-            let value = match name.as_ref() {
-                "extra_content" if form == ReasoningBack::Google => {
-                    google = google_content(value);
-                    match &google {
-                        Some(content) => content.as_str(),
-                        None => continue,
-                    }
-                }
-                "extra_content" => continue,
-                _ => value,
-            };
-            if !std::mem::take(&mut first) {
+        let google = match form {
+            ReasoningBack::Google => google_content(&members, details),
+            ReasoningBack::Keep
+            | ReasoningBack::ReasoningContent
+            | ReasoningBack::Reasoning
+            | ReasoningBack::Drop => None,
+        };
+        let kept = members.0.iter().filter(|(name, _)| name != "extra_content");
+        let kept = kept.map(|(name, value)| (name.as_ref(), *value));
+        let extra = google.as_deref().map(|content| ("extra_content", content));
+        for (at, (name, value)) in kept.chain(extra).enumerate() {
+            if at > 0 {
                 out.push(b',');
             }
             json::write_string(name, out);
@@ -154,13 +158,30 @@ fn tool_calls(form: ReasoningBack, raw: &str, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn google_content(extra_content: &str) -> Option<String> {
-    let members = Members::of(extra_content);
-    if let Some(google) = members.find("google") {
+/// Google's own form of a call's signature: as the client kept it, as we gave it, or out of the item of
+/// structured reasoning that signs the call.
+fn google_content(call: &Members<'_>, details: &[Members<'_>]) -> Option<String> {
+    let extra_content = call.find("extra_content").map(Members::of).unwrap_or_default();
+    if let Some(google) = extra_content.find("google") {
         return Some(format!("{{\"google\":{google}}}"));
     }
-    let signature = members.find("signature").filter(|raw| json::word(raw).is_some())?;
+    let id = call.find("id");
+    let signing = details.iter().find(|detail| id.is_some() && detail.find("id") == id);
+    let signature =
+        extra_content.find("signature").or_else(|| signing.and_then(|detail| detail.find("data")));
+    let signature = signature.filter(|raw| json::word(raw).is_some())?;
     Some(format!("{{\"google\":{{\"thought_signature\":{signature}}}}}"))
+}
+
+/// The readable text of structured reasoning, as a JSON string.
+fn text_of(details: &[Members<'_>]) -> Option<String> {
+    let texts = details.iter().filter_map(|detail| {
+        ["text", "summary"].iter().find_map(|name| detail.find(name).and_then(json::word))
+    });
+    let text: String = texts.collect();
+    let mut out = Vec::new();
+    json::write_string(&text, &mut out);
+    String::from_utf8(out).ok().filter(|_| !text.is_empty()) // Made of strings.
 }
 
 #[cfg(test)]
@@ -212,7 +233,7 @@ mod tests {
             (ReasoningBack::Reasoning, r#""function":{}}],"reasoning":"why"}]}"#),
             (
                 ReasoningBack::Google,
-                r#""extra_content":{"google":{"thought_signature":"s"}},"function":{}}]}]}"#,
+                r#""function":{},"extra_content":{"google":{"thought_signature":"s"}}}]}]}"#,
             ),
         ] {
             check(OpenAiChat { reasoning_back: form, ..plain }, chat, &format!("{head}{tail}"));
