@@ -3,9 +3,9 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::framing::FRAME_LIMIT;
 use crate::provider::{self, Auth, PROVIDERS, Provider};
 
 /// Where millpond listens unless told otherwise.
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// The config file that is read if none is named.
 pub const FILE_NAME: &str = "millpond.toml";
 /// The provider that bare models go to if nothing else decides.

@@ -6,9 +6,13 @@
 //! has been validated by serde_json already.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// A list of members that is short enough to be looked through for every name.
+const SHORT: usize = 32;
 
 /// One member of an object, its value as the provider wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +134,8 @@ pub fn write_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// The members of an object in the order they were written, values raw; empty for any other JSON.
+/// The members of an object in the order they were written, values raw; empty for any other JSON. Of a name
+/// that comes twice, the last value counts.
 #[derive(Debug, Default)]
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
 
@@ -157,9 +162,29 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(key) = map.next_key::<Key<'de>>()? {
-                    members.push((key.0, map.next_value::<&'de RawValue>()?.get()));
+                let mut members: Vec<(Cow<'de, str>, &'de str)> = Vec::new();
+                let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
+                while let Some(Key(name)) = map.next_key()? {
+                    let value = map.next_value::<&'de RawValue>()?.get();
+                    // Looking through a short list is cheaper than hashing; a long one may be an attack.
+                    let known = if members.len() <= SHORT {
+                        members.iter().position(|(known, _)| *known == name)
+                    } else {
+                        if places.is_empty() {
+                            places
+                                .extend(members.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)));
+                        }
+                        places.get(&name).copied()
+                    };
+                    match known.and_then(|at| members.get_mut(at)) {
+                        Some(member) => member.1 = value,
+                        None => {
+                            if members.len() > SHORT {
+                                places.insert(name.clone(), members.len());
+                            }
+                            members.push((name, value));
+                        }
+                    }
                 }
                 Ok(Members(members))
             }
@@ -250,8 +275,17 @@ mod tests {
     #[test]
     fn members_keep_their_order_and_the_last_of_a_name_wins() {
         let members = Members::of(r#"{"b":1,"a":[2],"b":3}"#);
-        assert_eq!(members.0.len(), 3);
+        assert_eq!(members.0.len(), 2);
         assert_eq!(members.find("b"), Some("3"));
         assert!(Members::of("[1]").0.is_empty());
+    }
+
+    #[test]
+    fn a_long_object_has_each_name_once() {
+        let members: Vec<String> = (0..100).map(|at| format!("\"k{}\":{at}", at % 50)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let members = Members::of(&text);
+        assert_eq!(members.0.len(), 50);
+        assert_eq!((members.find("k3"), members.find("k49")), (Some("53"), Some("99")));
     }
 }

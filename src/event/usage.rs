@@ -55,14 +55,25 @@ impl Usage {
         counts.iter().any(|count| count.is_some_and(|count| count > 0)).then_some(usage)
     }
 
-    /// Takes over a later report of the same tokens; no number is taken back.
+    /// Takes over a later report of the same tokens; no number is taken back. A report that counts more in
+    /// all is the better one as a whole; of one that counts less, only what is more is taken.
     pub fn merge(&mut self, later: Usage) {
-        self.prompt = self.prompt.max(later.prompt);
-        self.completion = self.completion.max(later.completion);
-        self.total = self.total.max(later.total);
+        let grows = later.sum() >= self.sum();
+        let better = |known: Option<u64>, later: Option<u64>| match later {
+            Some(count) if grows && count > 0 => Some(count),
+            Some(_) | None => known.max(later),
+        };
+        self.prompt = better(self.prompt, later.prompt);
+        self.completion = better(self.completion, later.completion);
+        self.total = better(self.total, later.total);
         merge(&mut self.prompt_details, later.prompt_details);
         merge(&mut self.completion_details, later.completion_details);
         merge(&mut self.rest, later.rest);
+    }
+
+    fn sum(&self) -> u64 {
+        let parts = self.prompt.unwrap_or(0).saturating_add(self.completion.unwrap_or(0));
+        self.total.unwrap_or(0).max(parts)
     }
 
     /// Adds a report of other tokens: one candidate's beside another's.
@@ -309,6 +320,18 @@ mod tests {
                 r#"{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cost":null}"#,
             ],
             r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"cost":0.5}"#,
+        );
+    }
+
+    #[test]
+    fn a_report_that_counts_more_is_the_better_one() {
+        check(
+            &[
+                r#"{"prompt_tokens":4,"completion_tokens":0,"total_tokens":4}"#,
+                r#"{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}"#,
+                r#"{"prompt_tokens":0,"completion_tokens":6}"#,
+            ],
+            r#"{"prompt_tokens":3,"completion_tokens":6,"total_tokens":9}"#,
         );
     }
 

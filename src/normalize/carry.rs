@@ -29,10 +29,16 @@ pub(super) struct CarriedChoice<'a> {
 
 impl<'a> Carried<'a> {
     pub(super) fn add(&mut self, scope: Scope, field: Field<'a>) {
-        match scope {
-            Scope::Answer => self.answer.push(field),
-            Scope::Choice(choice) => self.of(choice).beside.push(field),
-            Scope::Delta(choice) => self.of(choice).inside.push(field),
+        let fields = match scope {
+            Scope::Answer => &mut self.answer,
+            Scope::Choice(choice) => &mut self.of(choice).beside,
+            Scope::Delta(choice) => &mut self.of(choice).inside,
+        };
+        // One choice may stand twice in a frame, where an index is missing.
+        match fields.iter_mut().find(|known| known.name == field.name) {
+            None => fields.push(field),
+            Some(known) if known.says_nothing() => *known = field,
+            Some(_) => {}
         }
     }
 

@@ -80,42 +80,42 @@ impl Choice {
         !self.pending_reasoning.is_empty() || !self.pending_details.is_empty()
     }
 
-    /// True if the provider says that the choice was cut off or withheld: a call without arguments is
-    /// then unfinished.
+    /// True if the choice was cut off or withheld: a call without arguments is then unfinished, not empty.
     pub(super) fn is_cut(&self) -> bool {
-        let Some(finish) = &self.finish else { return false };
-        let words = [Some(&finish.reason), finish.native.as_ref()];
-        words.into_iter().flatten().any(|word| {
-            matches!(meaning(word), Meaning::Reason(FinishReason::Length | FinishReason::ContentFilter))
-        })
+        let reason = self.finish.as_ref().map(|finish| self.resolve(finish).1);
+        matches!(reason, Some(FinishReason::Length | FinishReason::ContentFilter))
+    }
+
+    /// The reason as the provider's word means it, and the one that leaves (E1).
+    fn resolve(&self, finish: &Finished) -> (Option<FinishReason>, FinishReason) {
+        let said = match meaning(&finish.reason) {
+            Meaning::Reason(reason) => Some(reason),
+            Meaning::Failed | Meaning::Unknown => None,
+        };
+        let native = finish.native.as_deref().map(meaning);
+        let reason = match said.unwrap_or(FinishReason::Stop) {
+            _ if native == Some(Meaning::Reason(FinishReason::Length)) => FinishReason::Length,
+            FinishReason::Stop if !self.tools.is_empty() => FinishReason::ToolCalls,
+            other => other,
+        };
+        (said, reason)
     }
 
     /// The reason and the native word that leave (E1).
     pub(super) fn reason(&mut self, repairs: &mut Repairs) -> (FinishReason, Option<String>) {
-        let called = !self.tools.is_empty();
-        let Some(Finished { reason: word, native }) = self.finish.take() else {
-            let reason = if called { FinishReason::ToolCalls } else { FinishReason::Stop };
-            return (reason, None);
+        let Some(finish) = self.finish.take() else {
+            let called = !self.tools.is_empty();
+            return (if called { FinishReason::ToolCalls } else { FinishReason::Stop }, None);
         };
-        let said = match meaning(&word) {
-            Meaning::Reason(reason) => reason,
-            Meaning::Failed | Meaning::Unknown => {
-                repairs.count(Repair::FinishUnknown);
-                FinishReason::Stop
-            }
-        };
-        let cut = native.as_deref().map(meaning) == Some(Meaning::Reason(FinishReason::Length));
-        let reason = match said {
-            _ if cut => FinishReason::Length,
-            FinishReason::Stop if called => FinishReason::ToolCalls,
-            other => other,
-        };
-        if reason != said {
-            repairs.count(Repair::FinishCorrected);
-        } else if word != reason.as_str() {
-            repairs.count(Repair::FinishRenamed);
+        let (said, reason) = self.resolve(&finish);
+        let renamed = finish.reason != reason.as_str();
+        match said {
+            None => repairs.count(Repair::FinishUnknown),
+            Some(said) if said != reason => repairs.count(Repair::FinishCorrected),
+            Some(_) if renamed => repairs.count(Repair::FinishRenamed),
+            Some(_) => {}
         }
-        let native = native.or_else(|| (word != reason.as_str()).then_some(word));
-        (reason, native)
+        let Finished { reason: word, native } = finish;
+        (reason, native.or_else(|| renamed.then_some(word)))
     }
 }

@@ -124,6 +124,10 @@ impl Normalizer {
                 Delta::Model(model) => self.name_model(model, &mut scene),
                 Delta::Created(created) => self.name_created(created, &mut scene),
                 Delta::Unknown(scope, field) => scene.carried.add(scope, field),
+                Delta::Choice { choice, .. } if self.is_one_too_many(choice) => {
+                    failed = Some(Box::new(Fault::new(FaultCode::TooLarge)));
+                    break;
+                }
                 Delta::Choice { choice, role } => self.mention(choice, role, &mut scene),
                 Delta::Reasoning { choice, text } => self.reasoning(choice, text, &mut scene),
                 Delta::Detail { choice, detail } => self.detail(choice, *detail, &mut scene),
@@ -147,9 +151,6 @@ impl Normalizer {
         {
             scene.repairs.count(Repair::ErrorInChoice);
             failed = Some(Box::new(failed_by(&word)));
-        }
-        if self.choices.len() > CHOICES_LIMIT {
-            failed.get_or_insert_with(|| Box::new(Fault::new(FaultCode::TooLarge)));
         }
         self.say_pending_reasoning(&mut scene);
         self.settle(&mut scene);
@@ -246,6 +247,11 @@ impl Normalizer {
                 at
             }
         }
+    }
+
+    fn is_one_too_many(&self, choice: u32) -> bool {
+        self.choices.len() >= CHOICES_LIMIT
+            && self.choices.binary_search_by_key(&choice, |known| known.index).is_err()
     }
 
     fn choice(&mut self, choice: u32) -> &mut Choice {
@@ -363,11 +369,10 @@ impl Normalizer {
         for fragment in fragments {
             let at = self.at(choice);
             let tools = std::mem::take(&mut self.choices[at].tools);
-            let index = u32::try_from(fragment.call).unwrap_or(u32::MAX);
+            let (index, id, name) = tools.describe(fragment.call);
             let (arguments, extra_content) = (fragment.arguments.as_ref(), fragment.extra_content.as_slice());
             let unknown = fragment.unknown.as_slice();
             let body = if fragment.first {
-                let (id, name) = tools.describe(fragment.call);
                 Body::ToolStart { index, id, name, arguments, extra_content, unknown }
             } else {
                 Body::ToolMore { index, arguments, extra_content, unknown }

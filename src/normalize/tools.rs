@@ -2,6 +2,7 @@
 //! each with one id, one name and arguments that are said once (section D of the contract).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::heard::Heard;
 use crate::event::{Repair, Repairs, ToolFragment};
@@ -16,6 +17,8 @@ const SIGNATURES_LIMIT: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     calls: Vec<Call>,
+    /// How many calls have left: the index of the next one.
+    started: u32,
     /// The call that the last fragment belonged to.
     last: usize,
     /// Counts frames, to tell fragments of one frame from those of another.
@@ -29,21 +32,21 @@ pub(super) struct Tools {
 pub(super) struct Ids {
     seed: String,
     minted: u32,
-    taken: Vec<String>,
+    taken: HashSet<String>,
 }
 
 impl Ids {
     /// `seed` makes the minted ids unique among answers.
     pub(super) fn new(seed: &str) -> Ids {
-        Ids { seed: seed.to_owned(), minted: 0, taken: Vec::new() }
+        Ids { seed: seed.to_owned(), minted: 0, taken: HashSet::new() }
     }
 
     fn is_free(&self, id: &str) -> bool {
-        !self.taken.iter().any(|taken| taken == id)
+        !self.taken.contains(id)
     }
 
     fn take(&mut self, id: &str) {
-        self.taken.push(id.to_owned());
+        self.taken.insert(id.to_owned());
     }
 
     fn mint(&mut self) -> String {
@@ -67,6 +70,8 @@ struct Call {
     name: String,
     /// The first fragment left.
     started: bool,
+    /// The index downstream, once the first fragment left.
+    index: u32,
     /// Arguments that are kept back: a placeholder, or what came before the name.
     held: String,
     /// What waits for the first fragment.
@@ -97,7 +102,7 @@ struct Arguments {
 /// A fragment that is to leave.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
-    /// The call's index downstream.
+    /// The call.
     pub(super) call: usize,
     /// This is the call's first fragment.
     pub(super) first: bool,
@@ -119,9 +124,12 @@ impl Tools {
         self.calls.is_empty()
     }
 
-    /// The id and the name of a call.
-    pub(super) fn describe(&self, call: usize) -> (&str, &str) {
-        self.calls.get(call).map(|call| (call.id.as_str(), call.name.as_str())).unwrap_or_default()
+    /// The index downstream, the id and the name of a call that left.
+    pub(super) fn describe(&self, call: usize) -> (u32, &str, &str) {
+        self.calls
+            .get(call)
+            .map(|call| (call.index, call.id.as_str(), call.name.as_str()))
+            .unwrap_or_default()
     }
 
     /// A new frame begins.
@@ -161,7 +169,8 @@ impl Tools {
             fragment.arguments.and_then(|text| call.take_arguments(text, fragment.whole, repairs));
         if call.started {
             let says = arguments.as_ref().is_some_and(|text| !text.is_empty());
-            if says || !extra_content.is_empty() || !fragment.unknown.is_empty() {
+            let carries = extra_content.iter().chain(&fragment.unknown).any(|field| !field.says_nothing());
+            if says || carries {
                 said.fragments.push(Outgoing {
                     call: at,
                     first: false,
@@ -172,8 +181,8 @@ impl Tools {
             }
             return Some(said);
         }
-        call.extra_content.extend(extra_content.into_iter().map(Field::into_owned));
-        call.unknown.extend(fragment.unknown.into_iter().map(Field::into_owned));
+        keep(&mut call.extra_content, extra_content);
+        keep(&mut call.unknown, fragment.unknown);
         match arguments {
             Some(text) if !text.is_empty() && !call.name.is_empty() => {
                 said.fragments.push(self.start(at, text, ids, repairs)?);
@@ -279,6 +288,8 @@ impl Tools {
     ) -> Option<Outgoing<'a>> {
         let call = self.calls.get_mut(at)?;
         call.started = true;
+        call.index = self.started;
+        self.started += 1;
         call.ensure_id(ids, repairs);
         let arguments = if call.held.is_empty() || is_placeholder(&call.held) {
             arguments
@@ -582,6 +593,17 @@ impl Arguments {
         let mut other = Arguments::default();
         other.read(text);
         other.closed && other.tokens == self.tokens
+    }
+}
+
+/// Adds fields; of one name, the last that says something counts.
+fn keep(known: &mut Vec<Field<'static>>, fields: Vec<Field<'_>>) {
+    for field in fields {
+        match known.iter_mut().find(|known| known.name == field.name) {
+            None => known.push(field.into_owned()),
+            Some(known) if !field.says_nothing() => *known = field.into_owned(),
+            Some(_) => {}
+        }
     }
 }
 

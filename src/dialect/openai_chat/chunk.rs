@@ -17,6 +17,9 @@ use crate::json::{Field, Key};
 
 type Raw<'a> = Option<&'a str>;
 
+/// Unknown fields of one object at most; a frame that has more cannot be read.
+const UNKNOWN_LIMIT: usize = 512;
+
 /// A `chat.completion.chunk` or a `chat.completion`, as far as it is one.
 #[derive(Debug, Default)]
 pub(super) struct Chunk<'a> {
@@ -135,11 +138,13 @@ fn keep<'de, A: MapAccess<'de>, S: smallvec::Array<Item = Field<'de>>>(
     map: &mut A,
 ) -> Result<bool, A::Error> {
     let value = Cow::Borrowed(raw(map)?);
+    let many = unknown.len() >= UNKNOWN_LIMIT;
     match unknown.iter_mut().find(|field| field.name == name) {
         Some(field) => {
             field.value = value;
             Ok(true)
         }
+        None if many => Err(A::Error::custom("too many fields")),
         None => {
             unknown.push(Field { name, value });
             Ok(false)
@@ -229,7 +234,15 @@ impl<'de> Object<'de> for ToolCall<'de> {
             "type" => drop(map.next_value::<IgnoredAny>()?), // Always "function" downstream.
             "function" => map.next_value_seed(Fill(&mut self.function))?,
             "extra_content" => self.extra_content = Some(raw(map)?),
-            _ => self.unknown.push(Field { name, value: Cow::Borrowed(raw(map)?) }),
+            _ => {
+                let value = Cow::Borrowed(raw(map)?);
+                let many = self.unknown.len() >= UNKNOWN_LIMIT;
+                match self.unknown.iter_mut().find(|field| field.name == name) {
+                    Some(field) => field.value = value,
+                    None if many => return Err(A::Error::custom("too many fields")),
+                    None => self.unknown.push(Field { name, value }),
+                }
+            }
         }
         Ok(())
     }

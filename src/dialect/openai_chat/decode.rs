@@ -10,6 +10,9 @@ use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
+/// Members of a tool call's `extra_content` that are carried at most.
+const EXTRA_LIMIT: usize = 64;
+
 /// The decoder of one answer.
 #[derive(Debug, Default)]
 pub(super) struct OpenAiChatDecoder {
@@ -414,6 +417,10 @@ impl<'a> Interpreter<'a, '_> {
             self.out.push(Delta::Reasoning { choice, text: said(text, whole) });
         }
         for raw in message.reasoning_details.map(json::elements).unwrap_or_default() {
+            if !raw.starts_with('{') {
+                self.repairs.count(Repair::FieldType);
+                continue;
+            }
             let (detail, text) = detail(raw);
             if let Some(text) = text {
                 self.hole(Kind::Said, text);
@@ -472,6 +479,7 @@ impl<'a> Interpreter<'a, '_> {
             extra_content: extra_content
                 .0
                 .into_iter()
+                .take(EXTRA_LIMIT)
                 .map(|(name, value)| Field { name, value: Cow::Borrowed(value) })
                 .collect(),
             unknown: call.unknown,
