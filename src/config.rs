@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::api::chat_completions::ReasoningField;
-use crate::dialect::openai_chat::ReasoningBack;
+use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
 use crate::dialect::{AnyDialect, ThinkTags};
 use crate::framing::FRAME_LIMIT;
 use crate::provider::{self, Auth, PROVIDERS, Provider};
@@ -232,12 +232,16 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is not TOML, or has a field that does not exist or has another type.
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{path}:{line}:{column}: {message}", path = path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        error: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong, and what was expected.
+        message: String,
     },
     /// Values that cannot be used, one per line.
     #[error("{}", .0.join("\n"))]
@@ -252,8 +256,15 @@ impl File {
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        File::parse(&text)
-            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) })
+        File::parse(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                column: before.chars().rev().take_while(|&c| c != '\n').count() + 1,
+                message: error.message().lines().collect::<Vec<_>>().join(", "),
+            }
+        })
     }
 
     /// Parses the text of a config file.
@@ -295,8 +306,10 @@ impl Config {
             connect_timeout: span(file.connect_timeout, defaults.connect_timeout),
             idle_timeout: span(file.idle_timeout, defaults.idle_timeout),
         };
-        if limits.keep_alive.is_zero() {
-            mistakes.push("keep_alive: must be longer than zero".to_owned());
+        for (name, span) in [("keep_alive", limits.keep_alive), ("idle_timeout", limits.idle_timeout)] {
+            if span.is_zero() {
+                mistakes.push(format!("{name}: must be longer than zero"));
+            }
         }
         if mistakes.is_empty() {
             Ok(Config {
@@ -326,10 +339,11 @@ impl Config {
     /// provider was chosen or set up.
     pub fn add_demo(&mut self, base_url: Url) {
         let alone = self.set_up().next().is_none();
+        let dialect = OpenAiChat { think_tags: ThinkTags::AtStart, ..OpenAiChat::PLAIN };
         self.providers.push(Upstream {
             base_url: Ok(base_url),
             is_set_up: true,
-            ..Upstream::plain("demo", AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN))
+            ..Upstream::plain("demo", dialect.any())
         });
         if alone {
             self.default_provider = self.providers.len() - 1;
@@ -361,10 +375,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
     let Some(entry) = row.dialects.first() else {
-        return Upstream::plain(
-            row.name,
-            AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN),
-        );
+        return Upstream::plain(row.name, OpenAiChat::PLAIN.any());
     };
     let filled = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let key = row.key_env.iter().find_map(|name| filled(name)).map(|key| Secret::new(key.trim()));
@@ -383,7 +394,9 @@ fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
 
 fn base_url(template: &str, env: Env<'_>) -> Result<Url, String> {
     let text = provider::expand(template, env)?;
-    Url::parse(&text).map_err(|_| template.to_owned())
+    let url = Url::parse(&text).map_err(|_| template.to_owned())?;
+    // A user and a password would be logged with the address, and are no way to send a key.
+    if url.username().is_empty() && url.password().is_none() { Ok(url) } else { Err(template.to_owned()) }
 }
 
 fn default(written: Option<&str>, providers: &[Upstream], mistakes: &mut Vec<String>) -> usize {
@@ -432,8 +445,7 @@ impl Place<'_> {
             ));
         }
         let is_new = known.is_none();
-        let plain = AnyDialect::OpenAiChat(crate::dialect::openai_chat::OpenAiChat::PLAIN);
-        let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, plain));
+        let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, OpenAiChat::PLAIN.any()));
         if let Some(name) = &written.dialect {
             match self.dialect(name) {
                 Some(dialect) => provider.dialect = dialect,
@@ -450,6 +462,13 @@ impl Place<'_> {
             Some(text) => match base_url(text, env) {
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
                     provider.base_url = Ok(url)
+                }
+                // It may hold a password: it is not printed.
+                Ok(_) | Err(_) if text.contains('@') => {
+                    self.wrong(
+                        "base_url",
+                        "holds a user or a password; send a key by api_key_env and api_key_header",
+                    );
                 }
                 Ok(_) | Err(_) => self.wrong(
                     "base_url",
@@ -575,14 +594,10 @@ impl fmt::Display for Config {
     }
 }
 
-/// A URL without password and query, which may hold keys.
+/// A URL without its query, which may hold keys.
 pub fn without_secrets(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
-    if url.password().is_some() {
-        // Only URLs without a host refuse a password.
-        let _ = url.set_password(Some("hidden"));
-    }
     url
 }
 

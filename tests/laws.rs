@@ -15,7 +15,7 @@ use support::plain::{self, Ending};
 use support::{Case, Random, cut, dialect_of, difference, event_ends, golden_bodies, in_parallel, short};
 
 /// A case is truncated behind every event and at this many other places: small ones at every byte.
-const TRUNCATIONS: usize = 300;
+const TRUNCATIONS: usize = 2 << 10;
 /// Variations of each case.
 const VARIATIONS: usize = 12;
 
@@ -327,19 +327,35 @@ fn frames_with_any_type_in_any_field_obey_the_contract() {
     check_arbitrary(2500, frames);
 }
 
+/// Frames as providers write them; `"a"` is what they say.
+const FORMS: &[&str] = &[
+    r#"{"id":"i","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"obfuscation":"x"}"#,
+    r#"{"choices":[{"delta":{"content":"a","token_id":1},"text":"a","logprobs":{"content":[{"token":"a"}]}}]}"#,
+    r#"{"choices":[{"delta":{"role":"assistant","reasoning":"a","reasoning_details":[{"type":"reasoning.text","text":"a","index":0}]}}],"provider":"P"}"#,
+    r#"{"choices":[{"delta":{"reasoning":"a","reasoning_content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+    r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"a"}}]}}]}"#,
+    r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"i","function":{"name":"f","arguments":"a"}}]}}]}"#,
+    r#"{"choices":[{"delta":{"content":"a"}},{"index":1,"delta":{"content":"a"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"a"},"message":{"content":"a"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"a","content":"a"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"x"}}],"x":"a"}"#,
+];
+
 /// Frames of one form, as providers send them: only the strings differ, and not always as expected.
 #[test]
 fn frames_of_one_form_are_read_alike() {
-    let filled = (chunk(), prop::collection::vec(prop_oneof![4 => text(), 1 => odd()], 2..6)).prop_map(
-        |(chunk, values)| {
-            let frames = values.iter().map(|value| {
-                let frame =
-                    ["\"a\"", "\"x\"", "\"no\""].iter().fold(chunk.clone(), |f, s| f.replace(s, value));
-                format!("data: {frame}\n\n")
-            });
-            frames.collect::<String>()
-        },
-    );
+    let tail =
+        prop_oneof![12 => Just(""), 1 => Just("x"), 1 => Just("}"), 1 => Just(" {}"), 1 => Just(",1}")];
+    let value = (prop_oneof![4 => text(), 1 => odd()], tail);
+    let form = prop_oneof![1 => chunk(), 3 => prop::sample::select(FORMS).prop_map(str::to_owned)];
+    let filled = (form, prop::collection::vec(value, 2..6)).prop_map(|(chunk, values)| {
+        let frames = values.iter().map(|(value, tail)| {
+            let strings = ["\"a\"", "\"x\"", "\"no\""];
+            let frame = strings.iter().fold(chunk.clone(), |frame, string| frame.replace(string, value));
+            format!("data: {frame}{tail}\n\n")
+        });
+        frames.collect::<String>()
+    });
     let bodies = prop::collection::vec(filled, 1..3).prop_map(|bodies| bodies.concat().into_bytes());
     check_each(3000, bodies, |dialect, body| ignore_form(dialect, body));
 }

@@ -7,6 +7,7 @@ use super::think::Splitter;
 use super::tools::Tools;
 use crate::dialect::ThinkTags;
 use crate::event::{FinishReason, Repair, Repairs};
+use crate::json::Members;
 
 /// One choice of an answer.
 #[derive(Debug)]
@@ -27,12 +28,22 @@ pub(super) struct Choice {
     /// The reasoning of the frame that is being read.
     pub(super) pending_reasoning: String,
     pub(super) pending_details: Vec<String>,
+    details: Details,
     pub(super) splitter: Splitter,
     pub(super) tools: Tools,
     pub(super) finish: Option<Finished>,
     /// Unknown fields that wait: beside `delta`, inside `delta`.
     pub(super) beside: Waiting,
     pub(super) inside: Waiting,
+}
+
+/// The items of structured reasoning so far.
+#[derive(Debug, Default)]
+struct Details {
+    /// The index of the next item that has none.
+    next: u64,
+    /// The type and the id of the last item that had none.
+    last: Option<(String, String)>,
 }
 
 /// A finish reason in the provider's words.
@@ -56,6 +67,7 @@ impl Choice {
             plain_reasoning: false,
             pending_reasoning: String::new(),
             pending_details: Vec::new(),
+            details: Details::default(),
             splitter: Splitter::new(think_tags),
             tools: Tools::default(),
             finish: None,
@@ -74,6 +86,25 @@ impl Choice {
             repairs.count(Repair::RoleMissing);
         }
         true
+    }
+
+    /// Takes an item of structured reasoning, to be said with the reasoning of the frame. It gets an index if
+    /// it has none: strict clients join the pieces of an item by it.
+    pub(super) fn take_detail(&mut self, raw: &str) {
+        let mut raw = raw.to_owned();
+        if memchr::memmem::find(raw.as_bytes(), b"\"index\":").is_none() {
+            let members = Members::of(&raw);
+            let text = |name| members.find(name).unwrap_or_default().to_owned();
+            let key = (text("type"), text("id"));
+            let empty = members.0.is_empty();
+            if self.details.last.replace(key.clone()) != Some(key) {
+                self.details.next += 1;
+            }
+            let index = self.details.next - 1;
+            raw.truncate(raw.trim_end().len().saturating_sub(1));
+            raw.push_str(&format!("{}\"index\":{index}}}", if empty { "" } else { "," }));
+        }
+        self.pending_details.push(raw);
     }
 
     pub(super) fn has_pending_reasoning(&self) -> bool {

@@ -297,7 +297,7 @@ impl Normalizer {
                 state.pending_reasoning.push_str(text);
             }
         }
-        state.pending_details.push(detail.raw.clone().into_owned());
+        state.take_detail(&detail.raw);
         self.speaks(choice, scene);
         let Some(id) = detail.signs else { return };
         let mut fragments = Vec::new();
@@ -347,7 +347,7 @@ impl Normalizer {
         let said = self.choices[at].tools.push(fragment, &mut self.ids, scene.repairs);
         let Some(said) = said else { return false };
         if let Some(detail) = said.detail {
-            self.choices[at].pending_details.push(detail);
+            self.choices[at].take_detail(&detail);
         }
         self.say_reasoning(choice, scene);
         self.say_tools(choice, said.fragments, scene);

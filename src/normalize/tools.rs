@@ -10,6 +10,8 @@ use crate::json::Field;
 
 /// Calls of one choice at most; an upstream that opens more is not answering.
 pub(super) const CALLS_LIMIT: usize = 4096;
+/// Arguments that wait for an earlier call's at most, in bytes.
+const HELD_LIMIT: usize = 1 << 20;
 /// Signatures that wait for their call at most.
 const SIGNATURES_LIMIT: usize = 1024;
 
@@ -72,7 +74,9 @@ struct Call {
     started: bool,
     /// The index downstream, once the first fragment left.
     index: u32,
-    /// Arguments that are kept back: a placeholder, or what came before the name.
+    /// What stands where arguments should, and is none unless nothing else comes.
+    placeholder: String,
+    /// Arguments that wait for the first fragment.
     held: String,
     /// What waits for the first fragment.
     extra_content: Vec<Field<'static>>,
@@ -86,10 +90,10 @@ struct Call {
     signature: Option<String>,
 }
 
-/// What was sent of a call's arguments.
+/// What is known of a call's arguments.
 #[derive(Debug, Default)]
 struct Arguments {
-    sent: Heard,
+    all: Heard,
     /// The same without white space between tokens, to know them again in another layout.
     tokens: Heard,
     depth: u32,
@@ -109,6 +113,18 @@ pub(super) struct Outgoing<'a> {
     pub(super) arguments: Cow<'a, str>,
     pub(super) extra_content: Vec<Field<'a>>,
     pub(super) unknown: Vec<Field<'a>>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn more(call: usize, arguments: &'a str) -> Outgoing<'a> {
+        Outgoing {
+            call,
+            first: false,
+            arguments: Cow::Borrowed(arguments),
+            extra_content: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
 }
 
 /// What to send for one fragment.
@@ -149,8 +165,7 @@ impl Tools {
             Place::New => self.open(&fragment, ids, repairs)?,
         };
         let mut said = Said::default();
-        self.flush(Some(at), false, ids, repairs, &mut said.fragments);
-        self.settle_placeholders(at, repairs, &mut said.fragments);
+        self.settle_placeholders(Some(at), repairs, &mut said.fragments);
         self.last = at;
         let frame = self.frame;
         let call = self.calls.get_mut(at)?;
@@ -171,25 +186,16 @@ impl Tools {
             let says = arguments.as_ref().is_some_and(|text| !text.is_empty());
             let carries = extra_content.iter().chain(&fragment.unknown).any(|field| !field.says_nothing());
             if says || carries {
-                said.fragments.push(Outgoing {
-                    call: at,
-                    first: false,
-                    arguments: arguments.unwrap_or_default(),
-                    extra_content,
-                    unknown: fragment.unknown,
-                });
+                let arguments = arguments.unwrap_or_default();
+                let unknown = fragment.unknown;
+                said.fragments.push(Outgoing { call: at, first: false, arguments, extra_content, unknown });
             }
-            return Some(said);
+        } else {
+            keep(&mut call.extra_content, extra_content);
+            keep(&mut call.unknown, fragment.unknown);
+            call.held.push_str(&arguments.unwrap_or_default());
         }
-        keep(&mut call.extra_content, extra_content);
-        keep(&mut call.unknown, fragment.unknown);
-        match arguments {
-            Some(text) if !text.is_empty() && !call.name.is_empty() => {
-                said.fragments.push(self.start(at, text, ids, repairs)?);
-            }
-            Some(text) => call.held.push_str(&text),
-            None => {}
-        }
+        self.release(Some(at), ids, repairs, &mut said.fragments);
         Some(said)
     }
 
@@ -204,23 +210,18 @@ impl Tools {
             return;
         };
         call.signed = true;
-        let fields = signed_by(detail);
+        let extra_content = signed_by(detail);
         if call.started {
-            out.push(Outgoing {
-                call: at,
-                first: false,
-                arguments: Cow::Borrowed(""),
-                extra_content: fields,
-                unknown: Vec::new(),
-            });
+            out.push(Outgoing { extra_content, ..Outgoing::more(at, "") });
         } else {
-            call.extra_content.extend(fields);
+            call.extra_content.extend(extra_content);
         }
     }
 
-    /// Something other than tool calls follows: whatever has a name leaves.
+    /// Something other than tool calls follows: whatever can leave leaves.
     pub(super) fn pause(&mut self, ids: &mut Ids, repairs: &mut Repairs, out: &mut Vec<Outgoing<'_>>) {
-        self.flush(None, false, ids, repairs, out);
+        self.settle_placeholders(None, repairs, out);
+        self.release(None, ids, repairs, out);
     }
 
     /// The choice ended. `cut` is true if it reached a limit: a call without arguments is then
@@ -232,71 +233,80 @@ impl Tools {
         repairs: &mut Repairs,
         out: &mut Vec<Outgoing<'_>>,
     ) {
-        self.flush(None, !cut, ids, repairs, out);
-        for (at, call) in self.calls.iter_mut().enumerate() {
-            if !call.arguments.sent.is_empty() || !call.started {
-                continue;
+        for at in 0..self.calls.len() {
+            let Some(call) = self.calls.get(at) else { return };
+            let nameless = call.name.is_empty();
+            if !call.started && (!nameless || !cut) {
+                if nameless {
+                    repairs.count(Repair::ToolNameMissing);
+                }
+                out.extend(self.start(at, ids, repairs));
             }
-            if call.held.is_empty() && cut {
-                continue;
-            }
-            out.push(call.empty_arguments(at, repairs));
-        }
-    }
-
-    /// Another call goes on: what stood in for the arguments of earlier calls was all they have. Strict
-    /// clients read a call's arguments when the next call begins.
-    fn settle_placeholders(&mut self, except: usize, repairs: &mut Repairs, out: &mut Vec<Outgoing<'_>>) {
-        let frame = self.frame;
-        for (at, call) in self.calls.iter_mut().enumerate() {
-            let waits = call.started && is_placeholder(&call.held) && call.arguments.sent.is_empty();
-            if at != except && waits && call.frame != frame {
-                out.push(call.empty_arguments(at, repairs));
+            let Some(call) = self.calls.get_mut(at) else { return };
+            let unfinished = cut && call.placeholder.is_empty();
+            if call.started && !call.has_arguments() && !unfinished {
+                call.accept_placeholder(repairs);
+                out.push(Outgoing::more(at, "{}"));
             }
         }
     }
 
-    /// Starts every call that was kept back, but for `except`; at the `end` also those without a name.
-    fn flush(
+    /// Another call goes on, or something else: what stood in for the arguments of earlier calls was all
+    /// they have.
+    fn settle_placeholders(
         &mut self,
         except: Option<usize>,
-        end: bool,
+        repairs: &mut Repairs,
+        out: &mut Vec<Outgoing<'_>>,
+    ) {
+        let frame = self.frame;
+        for (at, call) in self.calls.iter_mut().enumerate() {
+            if Some(at) == except
+                || call.placeholder.is_empty()
+                || call.has_arguments()
+                || call.frame == frame
+            {
+                continue;
+            }
+            call.accept_placeholder(repairs);
+            if call.started {
+                out.push(Outgoing::more(at, "{}"));
+            } else {
+                call.held.push_str("{}");
+            }
+        }
+    }
+
+    /// Lets go the calls that were kept back, in their order. A call waits while its name may go on, and while an
+    /// earlier call has no arguments: strict clients read a call's arguments when the next call begins.
+    fn release(
+        &mut self,
+        current: Option<usize>,
         ids: &mut Ids,
         repairs: &mut Repairs,
         out: &mut Vec<Outgoing<'_>>,
     ) {
+        let mut blocked = false;
         for at in 0..self.calls.len() {
-            let Some(call) = self.calls.get_mut(at) else { return };
-            if call.started || Some(at) == except || (call.name.is_empty() && !end) {
-                continue;
+            let Some(call) = self.calls.get(at) else { return };
+            let waits = call.name.is_empty()
+                || (blocked && call.held.len() < HELD_LIMIT)
+                || (Some(at) == current && !call.has_arguments());
+            let empty = !call.has_arguments() && !call.name.is_empty();
+            if !call.started && !waits {
+                out.extend(self.start(at, ids, repairs));
             }
-            if call.name.is_empty() {
-                repairs.count(Repair::ToolNameMissing);
-            }
-            let arguments =
-                if is_placeholder(&call.held) { String::new() } else { std::mem::take(&mut call.held) };
-            out.extend(self.start(at, Cow::Owned(arguments), ids, repairs));
+            blocked |= empty;
         }
     }
 
-    fn start<'a>(
-        &mut self,
-        at: usize,
-        arguments: Cow<'a, str>,
-        ids: &mut Ids,
-        repairs: &mut Repairs,
-    ) -> Option<Outgoing<'a>> {
+    /// Sends a call's first fragment, with the arguments that were kept back.
+    fn start(&mut self, at: usize, ids: &mut Ids, repairs: &mut Repairs) -> Option<Outgoing<'static>> {
         let call = self.calls.get_mut(at)?;
         call.started = true;
         call.index = self.started;
         self.started += 1;
         call.ensure_id(ids, repairs);
-        let arguments = if call.held.is_empty() || is_placeholder(&call.held) {
-            arguments
-        } else {
-            Cow::Owned(std::mem::take(&mut call.held) + &arguments)
-        };
-        call.arguments.read(&arguments);
         let waiting = self.signatures.iter().position(|(id, _)| call.is_named(id) && !call.signed);
         if let Some(waiting) = waiting {
             let (_, detail) = self.signatures.remove(waiting);
@@ -306,7 +316,7 @@ impl Tools {
         Some(Outgoing {
             call: at,
             first: true,
-            arguments,
+            arguments: Cow::Owned(std::mem::take(&mut call.held)),
             extra_content: std::mem::take(&mut call.extra_content),
             unknown: std::mem::take(&mut call.unknown),
         })
@@ -349,8 +359,20 @@ impl Tools {
     /// Finds the call that a fragment belongs to.
     fn locate(&self, fragment: &ToolFragment<'_>) -> Place {
         match fragment.id.as_deref() {
+            _ if fragment.whole => self.locate_again(fragment),
             Some(id) => self.locate_by_id(id, fragment),
             None => self.locate_by_place(fragment),
+        }
+    }
+
+    /// A message that says everything again has the calls in their order.
+    fn locate_again(&self, fragment: &ToolFragment<'_>) -> Place {
+        let id = fragment.id.as_deref();
+        let known = self.calls.iter().position(|call| id.is_some() && call.upstream_id.as_deref() == id);
+        let at = known.or_else(|| fragment.index.and_then(|index| usize::try_from(index).ok()));
+        match at {
+            Some(at) if at < self.calls.len() => Place::Call(at),
+            Some(_) | None => Place::New,
         }
     }
 
@@ -362,7 +384,7 @@ impl Tools {
             // Some gateways use the function's name as the id of every call of it.
             let elsewhere = fragment.index.is_some() && fragment.index != call.upstream_index;
             let again = fragment.index.is_none() && call.frame == self.frame;
-            let other = fragment.name.is_some() && !fragment.whole && (elsewhere || again);
+            let other = fragment.name.is_some() && (elsewhere || again);
             return if other || call.is_followed_by(fragment) { Place::New } else { Place::Call(at) };
         }
         // A new id: a new call, unless it goes on with one (an id with each fragment).
@@ -383,14 +405,10 @@ impl Tools {
                     && !arguments.starts_with('{')
             }
         };
-        if call.upstream_id.is_none()
-            && call.arguments.sent.is_empty()
-            && !call.started
-            && fragment.name.is_none()
-        {
+        if call.upstream_id.is_none() && !call.has_arguments() && !call.started && fragment.name.is_none() {
             return Place::Call(at);
         }
-        if goes_on || fragment.whole { Place::Call(at) } else { Place::New }
+        if goes_on { Place::Call(at) } else { Place::New }
     }
 
     fn locate_by_place(&self, fragment: &ToolFragment<'_>) -> Place {
@@ -434,41 +452,37 @@ impl Call {
     /// nothing more to get.
     fn is_followed_by(&self, fragment: &ToolFragment<'_>) -> bool {
         let Some(name) = fragment.name.as_deref() else { return false };
-        if fragment.whole {
-            return false;
-        }
-        if self.signature.is_some() && fragment.signature.is_some() {
+        let signatures = (self.signature.as_deref(), fragment.signature.as_deref());
+        if let (Some(known), Some(signature)) = signatures
+            && name == self.name
+            && known != signature
+        {
             // One call has one signature, however much alike two calls are.
-            return self.signature.as_deref() != fragment.signature.as_deref();
+            return true;
         }
         let arguments = fragment.arguments.as_deref().unwrap_or_default();
-        let placeholder = is_placeholder(&self.held);
-        if self.arguments.sent.is_empty() && !placeholder {
+        let stands_in = !self.placeholder.is_empty();
+        if !self.has_arguments() && !stands_in {
             return false;
         }
-        let opens = arguments.trim_start().starts_with('{');
-        if self.arguments.closed || placeholder {
+        if self.arguments.closed || stands_in {
             let same = name == self.name;
             let again = same && (arguments.trim().is_empty() || self.arguments.repeats(arguments));
-            return if placeholder { !same } else { !again };
+            return if self.has_arguments() { !again } else { !same };
         }
-        name != self.name && (opens || arguments.is_empty())
+        name != self.name && (arguments.trim_start().starts_with('{') || arguments.is_empty())
     }
 
-    /// The fragment of a call that has no arguments.
-    fn empty_arguments(&mut self, at: usize, repairs: &mut Repairs) -> Outgoing<'static> {
-        let placeholder = std::mem::take(&mut self.held);
-        if placeholder.trim() != "{}" {
+    fn has_arguments(&self) -> bool {
+        !self.arguments.all.is_empty()
+    }
+
+    /// The call has no arguments but what stands in for them.
+    fn accept_placeholder(&mut self, repairs: &mut Repairs) {
+        if std::mem::take(&mut self.placeholder).trim() != "{}" {
             repairs.count(Repair::ArgumentsMissing);
         }
         self.arguments.read("{}");
-        Outgoing {
-            call: at,
-            first: false,
-            arguments: Cow::Borrowed("{}"),
-            extra_content: Vec::new(),
-            unknown: Vec::new(),
-        }
     }
 
     /// Takes id and name from a fragment.
@@ -518,48 +532,37 @@ impl Call {
         whole: bool,
         repairs: &mut Repairs,
     ) -> Option<Cow<'a, str>> {
-        if self.arguments.sent.is_empty() {
-            if is_placeholder(&self.held) {
-                if text.trim_start().starts_with('{') && text.trim() != "{}" {
-                    self.held.clear();
-                    repairs.count(Repair::ArgumentsPlaceholder);
-                } else if is_placeholder(&text) {
-                    repairs.count(Repair::ArgumentsRepeated);
-                    return None;
-                } else {
-                    let text = Cow::Owned(std::mem::take(&mut self.held) + &text);
-                    return Some(self.note(text));
-                }
-            } else if self.held.is_empty() && is_placeholder(&text) {
-                self.held = text.into_owned();
+        let text = if self.has_arguments() {
+            if whole && let Some(tail) = self.arguments.all.tail(&text) {
+                Cow::Owned(tail.to_owned())
+            } else if self.arguments.closed && self.arguments.repeats(&text) {
+                repairs.count(Repair::ArgumentsRepeated);
                 return None;
+            } else {
+                text
             }
-            return Some(self.note(text));
-        }
-        if whole && let Some(tail) = self.arguments.sent.tail(&text) {
-            let tail = tail.to_owned();
-            return Some(self.note(Cow::Owned(tail)));
-        }
-        if self.arguments.closed && self.arguments.repeats(&text) {
-            repairs.count(Repair::ArgumentsRepeated);
+        } else if is_placeholder(&text) {
+            if !std::mem::replace(&mut self.placeholder, text.into_owned()).is_empty() {
+                repairs.count(Repair::ArgumentsRepeated);
+            }
             return None;
-        }
-        Some(self.note(text))
-    }
-
-    /// Remembers arguments that leave now; those of a call that has not started are read when it does.
-    fn note<'a>(&mut self, text: Cow<'a, str>) -> Cow<'a, str> {
-        if self.started {
-            self.arguments.read(&text);
-        }
-        text
+        } else if self.placeholder.is_empty() || text.trim_start().starts_with('{') {
+            if !std::mem::take(&mut self.placeholder).is_empty() {
+                repairs.count(Repair::ArgumentsPlaceholder);
+            }
+            text
+        } else {
+            Cow::Owned(std::mem::take(&mut self.placeholder) + &text)
+        };
+        self.arguments.read(&text);
+        Some(text)
     }
 }
 
 impl Arguments {
     fn read(&mut self, text: &str) {
         for byte in text.bytes() {
-            self.sent.byte(byte);
+            self.all.byte(byte);
             if self.in_string {
                 match byte {
                     _ if self.escaped => self.escaped = false,
@@ -585,7 +588,7 @@ impl Arguments {
 
     /// True if the arguments began and are not complete.
     fn is_open(&self) -> bool {
-        !self.sent.is_empty() && !self.closed
+        !self.all.is_empty() && !self.closed
     }
 
     /// True if the text says all of the arguments again.

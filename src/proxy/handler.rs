@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::App;
@@ -23,13 +24,21 @@ use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
 use crate::pipeline::Pipeline;
 
+/// How much of a body that is refused is read past, in bytes.
+const DISCARD_LIMIT: usize = 256 << 20;
+/// And for how long.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Answers one chat.
 pub(super) async fn chat_completions(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
-    check_content_type(&head.headers)?;
+    if let Err(error) = check_content_type(&head.headers) {
+        discard(body).await;
+        return Err(error);
+    }
     let body = read_body(&head.headers, body, app.config.limits.body_bytes).await?;
     let chat = Chat::read(&body)?;
     drop(body);
@@ -135,19 +144,36 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::ContentType(essence))
 }
 
-async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+/// Reads the body, or reads past it if it is too long: a client that is still sending when the answer comes
+/// would see a broken connection instead.
+async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Error> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-            Error::BodyTooLarge { limit }
-        } else {
-            Error::BodyUnreadable
+    let mut bytes = BytesMut::with_capacity(declared.filter(|&length| length <= limit).unwrap_or_default());
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(|_| Error::BodyUnreadable)?.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > limit {
+            discard(body).await;
+            return Err(Error::BodyTooLarge { limit });
         }
-    })
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reads past the rest of a body, within bounds.
+async fn discard(mut body: Body) {
+    let all = async {
+        let mut room = DISCARD_LIMIT;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match room.checked_sub(length) {
+                Some(left) => room = left,
+                None => return,
+            }
+        }
+    };
+    // A client that has not ended by then learns nothing more.
+    let _ = timeout(DISCARD_PATIENCE, all).await;
 }
 
 /// A JSON response.

@@ -96,12 +96,9 @@ async fn of_provider(app: &App, provider: &Upstream) -> Arc<Vec<Model>> {
     {
         return Arc::clone(list);
     }
-    let list = match timeout(PATIENCE, fetch(app, provider)).await {
-        Ok(Some(list)) => list,
-        Ok(None) | Err(_) => {
-            tracing::warn!(provider = provider.name, "the provider did not list its models");
-            Vec::new()
-        }
+    let Ok(Some(list)) = timeout(PATIENCE, fetch(app, provider)).await else {
+        tracing::warn!(provider = provider.name, "the provider did not list its models");
+        return Arc::default();
     };
     let list = Arc::new(list);
     app.models.0.lock().await.insert(provider.name.clone(), (Instant::now(), Arc::clone(&list)));

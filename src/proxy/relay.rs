@@ -26,8 +26,8 @@ use crate::pipeline::Pipeline;
 const REFUSAL_LIMIT: usize = 64 << 10;
 /// The longest answer that is folded into one object.
 const FOLD_LIMIT: usize = 64 << 20;
-/// What a read of the upstream usually becomes.
-const OUT_CAPACITY: usize = 1 << 10;
+/// What leaves at once at most, but for the frame that goes beyond it.
+const OUT_ENOUGH: usize = 16 << 10;
 
 type Sending = Pin<Box<dyn Future<Output = reqwest::Result<reqwest::Response>> + Send>>;
 
@@ -38,8 +38,6 @@ pub(super) struct Relay {
     downstream: Downstream,
     limits: Limits,
     provider: String,
-    /// Removed from whatever the upstream says about a failure.
-    key: Option<Secret>,
     upstream_status: Option<StatusCode>,
     headers: HeaderMap,
     alarm: Pin<Box<Sleep>>,
@@ -68,6 +66,8 @@ struct Downstream {
     /// The status line is sent: a fault can only be told in the stream.
     committed: bool,
     fault: Option<Fault>,
+    /// Removed from whatever the upstream says about a failure.
+    key: Option<Secret>,
 }
 
 /// What the client asked for.
@@ -93,17 +93,37 @@ impl Sink for Downstream {
         match event {
             Event::Part(_) | Event::Finish(_) => self.spoke = true,
             Event::Fault(fault) => {
-                self.fault = Some((*fault).clone());
-                if !self.spoke && !self.committed {
-                    return;
+                let fault = self.without_key(fault);
+                if self.spoke || self.committed {
+                    self.encode(&Event::Fault(&fault));
                 }
+                self.fault = Some(fault);
+                return;
             }
             Event::Start(_) | Event::Usage(_) | Event::Complete => {}
         }
+        self.encode(event);
+    }
+}
+
+impl Downstream {
+    fn encode(&mut self, event: &Event<'_>) {
         match &mut self.form {
             Form::Stream(stream) => stream.event(event, &mut self.out),
             Form::Object(fold) => fold.event(event),
         }
+    }
+
+    /// Some providers quote the key that they refuse.
+    fn without_key(&self, fault: &Fault) -> Fault {
+        let mut fault = fault.clone();
+        if let Some(key) = &self.key {
+            let told = [Some(&mut fault.message), fault.param.as_mut(), fault.provider_code.as_mut()];
+            for text in told.into_iter().flatten() {
+                *text = text.replace(key.expose(), "[hidden]");
+            }
+        }
+        fault
     }
 }
 
@@ -115,10 +135,16 @@ impl Relay {
         let mut relay = Relay {
             source: Source::Sending(sending),
             pipeline,
-            downstream: Downstream { form, out: Vec::new(), spoke: false, committed: false, fault: None },
+            downstream: Downstream {
+                form,
+                out: Vec::new(),
+                spoke: false,
+                committed: false,
+                fault: None,
+                key,
+            },
             limits,
             provider,
-            key,
             upstream_status: None,
             headers: HeaderMap::new(),
             alarm: Box::pin(sleep_until(now)),
@@ -130,15 +156,20 @@ impl Relay {
         relay
     }
 
-    /// Reads the upstream until there is something to send, or the answer ended.
+    /// Reads the upstream until there is something to send, or the answer ended. What has come already is
+    /// taken at once, however many reads it is, and leaves as one write.
     pub(super) fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.has_output() || self.pipeline.is_ended() {
+            if self.pipeline.is_ended() || self.downstream.out.len() >= OUT_ENOUGH {
                 return Poll::Ready(());
             }
-            if self.poll_source(cx).is_pending() {
-                ready!(self.poll_alarm(cx));
+            if self.poll_source(cx).is_ready() {
+                continue;
             }
+            if self.has_output() {
+                return Poll::Ready(());
+            }
+            ready!(self.poll_alarm(cx));
         }
     }
 
@@ -252,7 +283,6 @@ impl Relay {
     fn read(&mut self, frame: Frame<Bytes>) {
         let Ok(data) = frame.into_data() else { return }; // Trailers say nothing.
         self.last_input = Instant::now();
-        self.downstream.out.reserve(OUT_CAPACITY);
         self.pipeline.push(&data, &mut self.downstream);
         if let Form::Object(fold) = &self.downstream.form
             && fold.size() > FOLD_LIMIT
@@ -266,11 +296,7 @@ impl Relay {
         self.pipeline.finish(fault, &mut self.downstream);
     }
 
-    fn refuse(&mut self, mut fault: Fault) {
-        if let Some(key) = &self.key {
-            // Some providers quote the key that they refuse.
-            fault.message = fault.message.replace(key.expose(), "[hidden]");
-        }
+    fn refuse(&mut self, fault: Fault) {
         self.source = Source::Done;
         self.pipeline.refuse(fault, &mut self.downstream);
     }

@@ -296,7 +296,14 @@ impl<'a> Interpreter<'a, '_> {
         }
         self.padding(choice.padding);
         let Choice { delta, message, text, unknown, .. } = choice;
-        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Choice(index), field)));
+        for field in unknown {
+            if field.name == "logprobs" && !field.value.starts_with(['{', 'n']) {
+                // Strict clients read into it.
+                self.repairs.count(Repair::FieldType);
+                continue;
+            }
+            self.out.push(Delta::Unknown(Scope::Choice(index), field));
+        }
         let message = message.map_or(Node::Missing, |message| *message);
         let text = text.filter(|text| {
             let stands_alone =
@@ -374,7 +381,8 @@ impl<'a> Interpreter<'a, '_> {
         if let Some(text) = content.text {
             self.out.push(Delta::Text { choice, text: said(text, whole) });
         }
-        if let Some(refusal) = message.refusal.and_then(json::word) {
+        message.refusal.into_iter().for_each(|raw| self.check_type(raw, |first| first == b'"'));
+        if let Some(refusal) = message.refusal.and_then(json::string).filter(|text| !text.is_empty()) {
             self.out.push(Delta::Refusal { choice, text: said(refusal, whole) });
         }
         match message.tool_calls {
@@ -382,7 +390,9 @@ impl<'a> Interpreter<'a, '_> {
                 if alone {
                     self.repairs.count(Repair::FieldType);
                 }
-                calls.into_iter().for_each(|call| self.tool_call(choice, call, whole));
+                for (place, call) in (0..).zip(calls) {
+                    self.tool_call(choice, call, whole.then_some(place));
+                }
             }
             List::Missing => {}
             List::Other => self.repairs.count(Repair::FieldType),
@@ -449,6 +459,10 @@ impl<'a> Interpreter<'a, '_> {
                 Content::of_parts(&parts)
             }
             Some(b'n') | None => Content::default(),
+            Some(b't' | b'f') => {
+                self.repairs.count(Repair::FieldType);
+                Content::default()
+            }
             Some(_) => {
                 self.repairs.count(Repair::FieldType);
                 Content { text: json::word(raw), ..Content::default() }
@@ -456,7 +470,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    fn tool_call(&mut self, choice: u32, call: ToolCall<'a>, whole: bool) {
+    fn tool_call(&mut self, choice: u32, call: ToolCall<'a>, again: Option<i64>) {
         let function = match call.function {
             Node::Object(function) => function,
             Node::Missing | Node::Text(_) | Node::Other => Function::default(),
@@ -470,11 +484,11 @@ impl<'a> Interpreter<'a, '_> {
             .for_each(|raw| self.check_type(raw, |first| first == b'-' || first.is_ascii_digit()));
         call.id.into_iter().for_each(|raw| self.check_type(raw, |first| first == b'"'));
         let fragment = ToolFragment {
-            index: call.index.and_then(json::integer),
+            index: call.index.and_then(json::integer).or(again),
             id: call.id.and_then(json::word),
             name: function.name.and_then(json::word),
             arguments: function.arguments.and_then(|raw| self.arguments(raw)),
-            whole,
+            whole: again.is_some(),
             signature,
             extra_content: extra_content
                 .0

@@ -18,8 +18,8 @@ pub(super) struct Mender {
 /// The first half of a character, at the end of a string.
 #[derive(Debug)]
 struct Half {
-    /// The key whose value the string was.
-    key: Vec<u8>,
+    /// Where the string stood: its key and the key around it.
+    place: Vec<u8>,
     bytes: HalfBytes,
 }
 
@@ -31,6 +31,8 @@ enum HalfBytes {
     Utf8(Vec<u8>),
 }
 
+/// Values around a string that are told apart at most.
+const DEPTH_KEPT: usize = 32;
 /// Halves that are kept at most; a provider that leaves more behind is sending noise.
 const HALVES_KEPT: usize = 64;
 
@@ -51,6 +53,7 @@ impl Mender {
             text,
             at: 0,
             key: &[],
+            around: Vec::new(),
             last: &[],
             out: Vec::with_capacity(text.len() + 16),
             mender: self,
@@ -60,16 +63,16 @@ impl Mender {
         pass.out
     }
 
-    fn take(&mut self, key: &[u8]) -> Option<HalfBytes> {
-        let at = self.halves.iter().position(|half| half.key == key)?;
+    fn take(&mut self, place: &[u8]) -> Option<HalfBytes> {
+        let at = self.halves.iter().position(|half| half.place == place)?;
         self.halves.remove(at).map(|half| half.bytes)
     }
 
-    fn keep(&mut self, key: &[u8], bytes: HalfBytes) {
+    fn keep(&mut self, place: &[u8], bytes: HalfBytes) {
         if self.halves.len() == HALVES_KEPT {
             self.halves.pop_front();
         }
-        self.halves.push_back(Half { key: key.to_vec(), bytes });
+        self.halves.push_back(Half { place: place.to_vec(), bytes });
     }
 }
 
@@ -79,6 +82,8 @@ struct Pass<'a> {
     at: usize,
     /// The key of the value that is being read.
     key: &'a [u8],
+    /// The keys of the values around it.
+    around: Vec<&'a [u8]>,
     /// The string that was read last: a key, if a colon follows.
     last: &'a [u8],
     out: Vec<u8>,
@@ -93,8 +98,11 @@ impl Pass<'_> {
                 b'"' => self.string(),
                 b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => self.word(),
                 _ => {
-                    if byte == b':' {
-                        self.key = self.last;
+                    match byte {
+                        b':' => self.key = self.last,
+                        b'{' | b'[' if self.around.len() < DEPTH_KEPT => self.around.push(self.key),
+                        b'}' | b']' => self.key = self.around.pop().unwrap_or_default(),
+                        _ => {}
                     }
                     self.out.push(byte);
                     self.at += 1;
@@ -154,7 +162,7 @@ impl Pass<'_> {
         if !self.mender.is_waiting() || self.text.get(self.at) == Some(&b'"') || self.is_key() {
             return;
         }
-        match self.mender.take(self.key) {
+        match self.mender.take(&self.place()) {
             None => {}
             Some(HalfBytes::Surrogate(high)) => match self.unit() {
                 Some(low @ 0xdc00..0xe000) => {
@@ -176,6 +184,12 @@ impl Pass<'_> {
                 }
             }
         }
+    }
+
+    /// Where the value stands: `delta.content` and `message.content` are two places.
+    fn place(&self) -> Vec<u8> {
+        let outer = self.around.last().copied().unwrap_or_default();
+        [outer, b".", self.key].concat()
     }
 
     /// True if the string that begins here is a key: only a value can hold the rest of a character.
@@ -205,7 +219,8 @@ impl Pass<'_> {
                     }
                     _ if self.text.get(self.at) == Some(&b'"') => {
                         self.repairs.count(Repair::LoneSurrogate);
-                        self.mender.keep(self.key, HalfBytes::Surrogate(high));
+                        let place = self.place();
+                        self.mender.keep(&place, HalfBytes::Surrogate(high));
                     }
                     _ => {
                         self.repairs.count(Repair::LoneSurrogate);
@@ -255,7 +270,8 @@ impl Pass<'_> {
                 let head = rest.get(error.valid_up_to()..run).unwrap_or_default();
                 self.at += head.len();
                 if self.text.get(self.at) == Some(&b'"') {
-                    self.mender.keep(self.key, HalfBytes::Utf8(head.to_vec()));
+                    let place = self.place();
+                    self.mender.keep(&place, HalfBytes::Utf8(head.to_vec()));
                 } else {
                     self.out.extend_from_slice(REPLACEMENT);
                 }
@@ -310,6 +326,20 @@ mod tests {
                 r#"{"reasoning":"x"}"#,
                 r#"{"content":"","x":1}"#,
                 r#"{"content":"\ud83e\udd86"}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn the_same_key_elsewhere_is_another_place() {
+        check(
+            &[
+                br#"{"message":{"content":"x\ud83e"},"delta":{"content":"\ud83e"}}"#,
+                br#"{"message":{"content":"x\ud83e\udd86"},"delta":{"content":"\udd86"}}"#,
+            ],
+            &[
+                r#"{"message":{"content":"x"},"delta":{"content":""}}"#,
+                "{\"message\":{\"content\":\"\u{fffd}x\\ud83e\\udd86\"},\"delta\":{\"content\":\"\\ud83e\\udd86\"}}",
             ],
         );
     }

@@ -1,0 +1,258 @@
+//! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
+//! in Node.
+//!
+//! ```text
+//! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
+//!                                                        └─► a fake provider outside, under the names of those
+//!                                                            that are known to think in tags
+//! ```
+//!
+//! What is expected stands in `clients/manners.json` and `clients/faults.json`, which the scripts share. The SDKs
+//! are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target folder,
+//! again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the first
+//! time. One script alone, against any millpond that serves the fake provider:
+//!
+//! ```text
+//! MILLPOND_URL=http://127.0.0.1:8080 target/clients/venv/bin/python tests/clients/python/manners.py
+//! MILLPOND_URL=http://127.0.0.1:8080 CLIENTS_NODE=target/clients/node node tests/clients/node/faults.mjs
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long an installation may take.
+const INSTALL_LIMIT: Duration = Duration::from_secs(120);
+/// How long a script may take.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(150);
+/// How long a server may take to say where it listens.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+const PYTHON_HELP: &str = "python3 with its venv module, version 3.11 or newer, is needed for tests/clients.rs. \
+    Debian: apt-get install python3 python3-venv";
+const NODE_HELP: &str = "node, version 20 or newer, and npm are needed for tests/clients.rs. \
+    Debian: apt-get install nodejs npm";
+
+#[test]
+fn python_reads_every_manner() {
+    python("manners.py");
+}
+
+#[test]
+fn python_is_told_of_every_fault() {
+    python("faults.py");
+}
+
+#[test]
+fn node_reads_every_manner() {
+    node("manners.mjs");
+}
+
+#[test]
+fn node_is_told_of_every_fault() {
+    node("faults.mjs");
+}
+
+fn python(script: &str) {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    let venv = INSTALLED.get_or_init(install_python);
+    let mut command = clean(&venv.join("bin/python"));
+    command
+        .arg(sources().join("python").join(script))
+        .env("PYTHONUTF8", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    check(script, command);
+}
+
+fn node(script: &str) {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    let folder = INSTALLED.get_or_init(install_node);
+    let mut command = clean(Path::new("node"));
+    command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
+    check(script, command);
+}
+
+/// A command whose environment cannot lead an SDK elsewhere: it reads addresses, keys and proxies from there.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH"));
+    command
+}
+
+/// Runs a script against servers of its own, and fails with its output.
+fn check(script: &str, mut command: Command) {
+    let outside = Server::start(&["mock", "--listen", "127.0.0.1:0"]);
+    let config = scratch().join(format!("{script}.toml"));
+    fs::write(&config, providers(&outside.url)).expect("the config can be written");
+    let path = config.to_str().expect("the target folder's name is text");
+    let millpond = Server::start(&["--demo", "--listen", "127.0.0.1:0", "--config", path]);
+    if let Err(output) = run(command.env("MILLPOND_URL", &millpond.url), SCRIPT_LIMIT) {
+        panic!("{script} failed:\n{output}\nmillpond said:\n{}", millpond.said());
+    }
+}
+
+/// The providers that are known to think in tags, at the fake provider's address.
+fn providers(url: &str) -> String {
+    format!(
+        "[providers.huggingface]\nbase_url = \"{url}\"\n\
+         [providers.perplexity]\nbase_url = \"{url}\"\n\
+         [providers.think-unopened]\nbase_url = \"{url}\"\nquirks.think_tags = \"open_omitted\"\n"
+    )
+}
+
+/// Makes a virtual environment with the pinned packages, unless it is there.
+fn install_python() -> PathBuf {
+    let _lock = lock();
+    let version = version("python3", (3, 11), PYTHON_HELP);
+    let requirements = sources().join("requirements.txt");
+    let venv = scratch().join("venv");
+    install(&venv, &format!("{version}{}", read(&requirements)), || {
+        let mut make = Command::new("python3");
+        run(make.args(["-m", "venv"]).arg(&venv), INSTALL_LIMIT)
+            .unwrap_or_else(|output| panic!("{PYTHON_HELP}\n{output}"));
+        let mut pip = Command::new(venv.join("bin/python"));
+        // Without dependencies: what is not pinned is not there, and the check below says so.
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
+        run(pip.arg(&requirements), INSTALL_LIMIT).unwrap_or_else(|output| panic!("pip install: {output}"));
+        let mut check = Command::new(venv.join("bin/python"));
+        run(check.args(["-m", "pip", "check"]), INSTALL_LIMIT)
+            .unwrap_or_else(|output| panic!("pip check: {output}"));
+    });
+    venv
+}
+
+/// Installs the locked packages, unless they are there.
+fn install_node() -> PathBuf {
+    let _lock = lock();
+    let version = version("node", (20, 0), NODE_HELP);
+    let files = ["package.json", "package-lock.json"];
+    let folder = scratch().join("node");
+    let pins: String = files.iter().map(|file| read(&sources().join(file))).collect();
+    install(&folder, &format!("{version}{pins}"), || {
+        fs::create_dir_all(&folder).expect("the target folder can be written");
+        for file in files {
+            fs::copy(sources().join(file), folder.join(file)).expect("the target folder can be written");
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
+        run(&mut npm, INSTALL_LIMIT).unwrap_or_else(|output| panic!("{NODE_HELP}\nnpm ci: {output}"));
+    });
+    folder
+}
+
+/// Installs into an empty folder, unless the stamp says that these pins are installed.
+fn install(folder: &Path, pins: &str, install: impl FnOnce()) {
+    let stamp = folder.join(".pins");
+    // A stamp that cannot be read is none.
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
+        return;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("an old installation can be removed");
+    }
+    install();
+    fs::write(stamp, pins).expect("the stamp can be written");
+}
+
+/// What a program says of its version, which is at least the one that is needed.
+fn version(program: &str, least: (u32, u32), help: &str) -> String {
+    let said = run(Command::new(program).arg("--version"), START_LIMIT)
+        .unwrap_or_else(|output| panic!("{help}\n{program} --version: {output}"));
+    let mut numbers = said.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    assert!(found >= least, "{help}\nfound: {program} {said}");
+    said
+}
+
+/// A server of the program under test; it ends with this value.
+struct Server {
+    url: String,
+    lines: Receiver<String>,
+    _process: Process,
+}
+
+impl Server {
+    /// Starts the program without any environment, so that no key of a provider is in it.
+    fn start(arguments: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+        command.args(arguments).env_clear().current_dir(scratch()).stderr(Stdio::piped());
+        let mut process = Process(command.spawn().expect("millpond starts"));
+        let stderr = process.0.stderr.take().expect("stderr is piped");
+        let (sender, lines) = channel();
+        // It reads to the end, or the server would wait for it.
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send(line); // Nobody listens once the test is over.
+            }
+        });
+        let line = lines.recv_timeout(START_LIMIT).expect("the server says where it listens");
+        let (_, url) = line.split_once(" listens on ").unwrap_or_else(|| panic!("the server says: {line}"));
+        Server { url: url.to_owned(), lines, _process: process }
+    }
+
+    /// What it said since.
+    fn said(&self) -> String {
+        self.lines.try_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A child process, which ends with this value.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command to its end. Returns what it wrote, as an error if it failed or took too long.
+fn run(command: &mut Command, limit: Duration) -> Result<String, String> {
+    let (mut reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+    let both = writer.try_clone().map_err(|error| error.to_string())?;
+    command.stdin(Stdio::null()).stdout(writer).stderr(both);
+    let mut process = Process(command.spawn().map_err(|error| error.to_string())?);
+    command.stdout(Stdio::null()).stderr(Stdio::null()); // Drops our ends of the pipe, which then has an end.
+    let (sender, output) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = reader.read_to_end(&mut bytes);
+        let _ = sender.send(read.map(|_| bytes)); // Nobody listens if it took too long.
+    });
+    let bytes = output
+        .recv_timeout(limit)
+        .map_err(|_| format!("it took more than {} s", limit.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    let output = String::from_utf8_lossy(&bytes).into_owned();
+    let status = process.0.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(output) } else { Err(format!("{status}\n{output}")) }
+}
+
+/// The folder of the scripts.
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// `clients` in the target folder.
+fn scratch() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients");
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    folder
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Installations wait for each other, also those of another run in the same target folder.
+fn lock() -> File {
+    let file = File::create(scratch().join("lock")).expect("the target folder can be written");
+    file.lock().expect("the lock can be taken");
+    file
+}
