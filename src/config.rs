@@ -232,7 +232,7 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is not TOML, or has a field that does not exist or has another type.
-    #[error("{path}:{line}:{column}: {message}", path = path.display())]
+    #[error("{path}: line {line}, column {column}: {message}", path = path.display())]
     Syntax {
         /// The file.
         path: PathBuf,

@@ -26,8 +26,8 @@ use crate::pipeline::Pipeline;
 
 /// How much of a body that is refused is read past, in bytes.
 const DISCARD_LIMIT: usize = 256 << 20;
-/// And for how long.
-const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may pause in the middle of it.
+const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Answers one chat.
 pub(super) async fn chat_completions(
@@ -148,7 +148,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
 /// would see a broken connection instead.
 async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Error> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let mut bytes = BytesMut::with_capacity(declared.filter(|&length| length <= limit).unwrap_or_default());
+    if declared.is_some_and(|length| length > limit) {
+        discard(body).await;
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let mut bytes = BytesMut::with_capacity(declared.unwrap_or_default());
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(|_| Error::BodyUnreadable)?.into_data().unwrap_or_default();
         if bytes.len() + data.len() > limit {
@@ -160,20 +164,16 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
     Ok(bytes.freeze())
 }
 
-/// Reads past the rest of a body, within bounds.
+/// Reads past the rest of a body, as long as it keeps coming.
 async fn discard(mut body: Body) {
-    let all = async {
-        let mut room = DISCARD_LIMIT;
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match room.checked_sub(length) {
-                Some(left) => room = left,
-                None => return,
-            }
+    let mut room = DISCARD_LIMIT;
+    while let Ok(Some(Ok(frame))) = timeout(DISCARD_PATIENCE, body.frame()).await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match room.checked_sub(length) {
+            Some(left) => room = left,
+            None => return,
         }
-    };
-    // A client that has not ended by then learns nothing more.
-    let _ = timeout(DISCARD_PATIENCE, all).await;
+    }
 }
 
 /// A JSON response.

@@ -182,6 +182,11 @@ fn a_bad_config_is_told_in_one_line() {
             "[providers.groq]\napi_key_env = \"NO_KEY\"",
             &["providers.groq.api_key_env", "NO_KEY"],
         ),
+        (
+            "bad_user",
+            "[providers.mine]\nbase_url = \"http://user:secret@127.0.0.1:1/v1\"",
+            &["providers.mine.base_url", "password"],
+        ),
         ("bad_default", "default_provider = \"nobody\"", &["default_provider", "nobody"]),
     ] {
         let told = refused(test, config);
@@ -274,7 +279,7 @@ fn check_prints_what_is_in_force_and_hides_keys() {
     std::fs::write(folder.join("groq.key"), format!("{KEY}-file\n")).unwrap();
     let config = format!(
         "listen = \"127.0.0.1:9000\"\nidle_timeout = \"2m\"\ndefault_provider = \"mine\"\n\
-         [providers.mine]\nbase_url = \"https://user:{KEY}-url@pond.example/v1?key={KEY}-query\"\napi_key = \"{KEY}\"\nheaders = {{ x-extra = \"{KEY}-header\" }}\n\
+         [providers.mine]\nbase_url = \"https://pond.example/v1?key={KEY}-query\"\napi_key = \"{KEY}\"\nheaders = {{ x-extra = \"{KEY}-header\" }}\n\
          [providers.groq]\napi_key_file = \"groq.key\"\n[providers.open]\nbase_url = \"http://127.0.0.1:1/v1\"\n[aliases]\nfast = \"groq/llama\"\n"
     );
     // The file that lies in the folder is read without being named.
