@@ -180,7 +180,7 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
         }
         greet(&config, bound);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let serving = proxy::serve(listener, config, async move {
+        let serving = proxy::serve_on(processors(), listener, config, async move {
             signal().await;
             // The receiver is gone only if serving has ended already.
             let _ = stop.send(());
@@ -199,8 +199,14 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
     })
 }
 
+/// The runtime of the main thread: it accepts, waits for signals and serves the demo.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn processors() -> usize {
+    // One is always right, if not always fast.
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Listens with a backlog that a burst of connections does not overflow.

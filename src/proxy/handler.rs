@@ -48,7 +48,7 @@ pub(super) async fn chat_completions(
 }
 
 /// Makes the relay that asks the provider which the chat's model names.
-fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Relay, Error> {
+fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>, Error> {
     let Route { upstream, model } =
         route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
     let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
@@ -89,7 +89,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Relay, Erro
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
 /// is sent, and the relay becomes the body.
-async fn stream(mut relay: Relay, headers_after: Duration) -> Result<Response, Error> {
+async fn stream(mut relay: Box<Relay>, headers_after: Duration) -> Result<Response, Error> {
     // Elapsed is no failure: keep-alives flow from then on.
     let _ = timeout(headers_after, poll_fn(|cx| relay.poll_advance(cx))).await;
     if let Some(error) = early_error(&relay) {
@@ -109,7 +109,7 @@ async fn stream(mut relay: Relay, headers_after: Duration) -> Result<Response, E
 }
 
 /// Reads the answer to its end and sends it as one object.
-async fn object(mut relay: Relay) -> Result<Response, Error> {
+async fn object(mut relay: Box<Relay>) -> Result<Response, Error> {
     poll_fn(|cx| relay.poll_advance(cx)).await;
     if let Some(error) = early_error(&relay) {
         return Err(error);

@@ -7,42 +7,75 @@ mod handler;
 mod models;
 mod relay;
 mod route;
+mod turns;
 mod upstream;
+mod workers;
 
+use core::net::SocketAddr;
 use std::any::Any;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use http::StatusCode;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceBuilder;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::MakeRequestUuid;
+pub use workers::serve_on;
 
 use crate::config::Config;
 use crate::error::Error;
 
 /// What all requests share.
-struct App {
+struct Shared {
     config: Config,
-    client: reqwest::Client,
     models: models::Cache,
 }
 
-/// Serves until `shutdown` is ready, then lets running answers end.
+/// What all requests of one runtime share.
+struct App {
+    shared: Arc<Shared>,
+    /// Connections belong to the runtime that opened them.
+    client: reqwest::Client,
+}
+
+impl Shared {
+    fn new(config: Config) -> Shared {
+        Shared { config, models: models::Cache::default() }
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// Serves on the runtime that calls until `shutdown` is ready, then lets running answers end.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let client = upstream::client(&config.limits).map_err(std::io::Error::other)?;
-    let app = Arc::new(App { config, client, models: models::Cache::default() });
+    run(listener, Arc::new(Shared::new(config)), shutdown).await
+}
+
+async fn run(
+    listener: impl Listener<Io = TcpStream, Addr = SocketAddr>,
+    shared: Arc<Shared>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let client = upstream::client(&shared.config.limits).map_err(std::io::Error::other)?;
+    let app = Arc::new(App { shared, client });
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small writes");

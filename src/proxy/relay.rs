@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::turns::Turns;
 use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
 use crate::config::{KeepAliveForm, Limits, Secret};
@@ -26,6 +27,8 @@ use crate::pipeline::Pipeline;
 const REFUSAL_LIMIT: usize = 64 << 10;
 /// The longest answer that is folded into one object.
 const FOLD_LIMIT: usize = 64 << 20;
+/// What a read of the upstream usually becomes.
+const OUT_CAPACITY: usize = 1 << 10;
 /// What leaves at once at most, but for the frame that goes beyond it.
 const OUT_ENOUGH: usize = 16 << 10;
 
@@ -43,6 +46,7 @@ pub(super) struct Relay {
     alarm: Pin<Box<Sleep>>,
     last_input: Instant,
     last_output: Instant,
+    turns: Turns,
 }
 
 /// Where the bytes come from.
@@ -129,10 +133,11 @@ impl Downstream {
 
 impl Relay {
     /// Makes the answer to a request that is about to be sent.
-    pub(super) fn new(parts: Parts) -> Relay {
+    pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
         let Parts { sending, pipeline, form, limits, provider, key } = parts;
-        let mut relay = Relay {
+        // In a box: it is moved through several futures, each of which would have room for it.
+        let mut relay = Box::new(Relay {
             source: Source::Sending(sending),
             pipeline,
             downstream: Downstream {
@@ -150,7 +155,8 @@ impl Relay {
             alarm: Box::pin(sleep_until(now)),
             last_input: now,
             last_output: now,
-        };
+            turns: Turns::default(),
+        });
         let next = relay.next_alarm();
         relay.alarm.as_mut().reset(next);
         relay
@@ -164,12 +170,12 @@ impl Relay {
                 return Poll::Ready(());
             }
             if self.poll_source(cx).is_ready() {
-                continue;
+                self.turns.brought();
+            } else if self.has_output() {
+                return self.turns.poll(cx);
+            } else {
+                ready!(self.poll_alarm(cx));
             }
-            if self.has_output() {
-                return Poll::Ready(());
-            }
-            ready!(self.poll_alarm(cx));
         }
     }
 
@@ -203,7 +209,7 @@ impl Relay {
     }
 
     /// From now on the status line is sent, and faults are told in the stream.
-    pub(super) fn commit(mut self) -> Relay {
+    pub(super) fn commit(mut self: Box<Self>) -> Box<Relay> {
         self.downstream.committed = true;
         self.last_output = Instant::now();
         let next = self.next_alarm();
@@ -283,6 +289,9 @@ impl Relay {
     fn read(&mut self, frame: Frame<Bytes>) {
         let Ok(data) = frame.into_data() else { return }; // Trailers say nothing.
         self.last_input = Instant::now();
+        if self.downstream.out.is_empty() {
+            self.downstream.out.reserve(OUT_CAPACITY);
+        }
         self.pipeline.push(&data, &mut self.downstream);
         if let Form::Object(fold) = &self.downstream.form
             && fold.size() > FOLD_LIMIT
