@@ -32,7 +32,8 @@ pub struct Work {
 /// What the clients saw.
 #[derive(Default)]
 pub struct Samples {
-    /// From the write of the request to the first event, one for each answer.
+    /// From the write of the request to the first text event, one for each answer: a role alone says nothing,
+    /// and millpond does not send it alone.
     pub first_events_ns: Vec<u64>,
     /// From the upstream's write to the arrival, one for each text event.
     pub events_ns: Vec<u64>,
@@ -143,10 +144,10 @@ impl Client {
             )
             .into());
         }
-        let is_first = self.answer.tally.events == 0;
+        let is_first = self.answer.tally.text_events == 0;
         let at = self.clock.nanos();
         self.answer.advance(at, samples)?;
-        if is_first && self.answer.tally.events > 0 {
+        if is_first && self.answer.tally.text_events > 0 {
             samples.first_events_ns.push(at - self.asked_at);
         }
         Ok(())

@@ -7,7 +7,7 @@
 //!
 //! | figure | how it is measured |
 //! |---|---|
-//! | first event | paced: from the write of the request to the first `data:` line, on warm connections |
+//! | first event | paced: from the write of the request to the first event with text, on warm connections |
 //! | event | paced: the upstream writes its clock into the text, the client reads it on arrival |
 //! | CPU per event | the proxy's processes in `/proc` around the measured part, over the events written |
 //! | events per second | full speed: each event its own write and HTTP chunk, never waiting |

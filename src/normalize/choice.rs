@@ -126,6 +126,8 @@ impl Choice {
         let native = finish.native.as_deref().map(meaning);
         let reason = match said.unwrap_or(FinishReason::Stop) {
             _ if native == Some(Meaning::Reason(FinishReason::Length)) => FinishReason::Length,
+            // A call that was withheld must not be run.
+            _ if native == Some(Meaning::Reason(FinishReason::ContentFilter)) => FinishReason::ContentFilter,
             FinishReason::Stop if !self.tools.is_empty() => FinishReason::ToolCalls,
             other => other,
         };

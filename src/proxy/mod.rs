@@ -81,7 +81,7 @@ async fn run(
             tracing::debug!(%error, "a connection delays small writes");
         }
     });
-    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown).await
 }
 
 fn router(app: Arc<App>) -> Router {

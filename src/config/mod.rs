@@ -3,18 +3,22 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+mod file;
+
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use file::File;
+use file::{FinishQuirk, ProviderFile, QuirksFile, Span};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use url::Url;
 
 use crate::api::chat_completions::ReasoningField;
-use crate::dialect::openai_chat::{OpenAiChat, ReasoningBack};
+use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{AnyDialect, ThinkTags};
 use crate::framing::FRAME_LIMIT;
 use crate::provider::{self, Auth, PROVIDERS, Provider};
@@ -26,62 +30,6 @@ pub const FILE_NAME: &str = "millpond.toml";
 /// The provider that bare models go to if nothing else decides.
 const DEFAULT_PROVIDER: &str = "openrouter";
 
-/// The config file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    listen: Option<String>,
-    default_provider: Option<String>,
-    reasoning_field: Option<ReasoningField>,
-    keep_alive: Option<Span>,
-    keep_alive_form: Option<KeepAliveForm>,
-    headers_after: Option<Span>,
-    connect_timeout: Option<Span>,
-    idle_timeout: Option<Span>,
-    body_limit_bytes: Option<usize>,
-    frame_limit_bytes: Option<usize>,
-    #[serde(default)]
-    providers: BTreeMap<String, ProviderFile>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
-}
-
-/// `[providers.NAME]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderFile {
-    dialect: Option<String>,
-    base_url: Option<String>,
-    api_key: Option<String>,
-    api_key_env: Option<String>,
-    api_key_file: Option<PathBuf>,
-    /// The header that carries the key as it is, instead of `authorization: Bearer …`.
-    api_key_header: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    models: Vec<String>,
-    #[serde(default)]
-    quirks: QuirksFile,
-}
-
-/// `[providers.NAME.quirks]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QuirksFile {
-    stream_options: Option<bool>,
-    think_tags: Option<ThinkTags>,
-    finish_reason: Option<FinishQuirk>,
-    reasoning_back: Option<ReasoningBack>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FinishQuirk {
-    Required,
-    Optional,
-}
-
 /// How a stream is kept alive while nothing else is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,36 +39,6 @@ pub enum KeepAliveForm {
     Comment,
     /// A chunk with an empty delta, for clients that do not count comments.
     Chunk,
-}
-
-/// A length of time: `"15s"`, `"500ms"`, `"2m"`, or a number of seconds.
-#[derive(Debug, Clone, Copy)]
-struct Span(Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl serde::de::Visitor<'_> for Read {
-            type Value = Span;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a length of time such as \"15s\", \"500ms\", \"2m\", or a number of seconds")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                humantime::parse_duration(text)
-                    .map(Span)
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Span, E> {
-                u64::try_from(seconds)
-                    .map(|seconds| Span(Duration::from_secs(seconds)))
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
-            }
-        }
-        deserializer.deserialize_any(Read)
-    }
 }
 
 /// What is in force.
@@ -250,28 +168,6 @@ pub enum ConfigError {
 
 /// The environment, as a function.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-impl File {
-    /// Reads a config file.
-    pub fn read(path: &Path) -> Result<File, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        File::parse(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            ConfigError::Syntax {
-                path: path.to_owned(),
-                line: before.matches('\n').count() + 1,
-                column: before.chars().rev().take_while(|&c| c != '\n').count() + 1,
-                message: error.message().lines().collect::<Vec<_>>().join(", "),
-            }
-        })
-    }
-
-    /// Parses the text of a config file.
-    pub fn parse(text: &str) -> Result<File, toml::de::Error> {
-        toml::from_str(text)
-    }
-}
 
 impl Config {
     /// Turns what was written into what is meant. `listen` overrides the file's.

@@ -1,0 +1,121 @@
+//! The config file, as written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::{ConfigError, KeepAliveForm};
+use crate::api::chat_completions::ReasoningField;
+use crate::dialect::ThinkTags;
+use crate::dialect::openai_chat::ReasoningBack;
+
+/// The config file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub(super) listen: Option<String>,
+    pub(super) default_provider: Option<String>,
+    pub(super) reasoning_field: Option<ReasoningField>,
+    pub(super) keep_alive: Option<Span>,
+    pub(super) keep_alive_form: Option<KeepAliveForm>,
+    pub(super) headers_after: Option<Span>,
+    pub(super) connect_timeout: Option<Span>,
+    pub(super) idle_timeout: Option<Span>,
+    pub(super) body_limit_bytes: Option<usize>,
+    pub(super) frame_limit_bytes: Option<usize>,
+    #[serde(default)]
+    pub(super) providers: BTreeMap<String, ProviderFile>,
+    #[serde(default)]
+    pub(super) aliases: BTreeMap<String, String>,
+}
+
+/// `[providers.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderFile {
+    pub(super) dialect: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) api_key: Option<String>,
+    pub(super) api_key_env: Option<String>,
+    pub(super) api_key_file: Option<PathBuf>,
+    /// The header that carries the key as it is, instead of `authorization: Bearer …`.
+    pub(super) api_key_header: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) models: Vec<String>,
+    #[serde(default)]
+    pub(super) quirks: QuirksFile,
+}
+
+/// `[providers.NAME.quirks]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QuirksFile {
+    pub(super) stream_options: Option<bool>,
+    pub(super) think_tags: Option<ThinkTags>,
+    pub(super) finish_reason: Option<FinishQuirk>,
+    pub(super) reasoning_back: Option<ReasoningBack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FinishQuirk {
+    Required,
+    Optional,
+}
+
+/// A length of time: `"15s"`, `"500ms"`, `"2m"`, or a number of seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl serde::de::Visitor<'_> for Read {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as \"15s\", \"500ms\", \"2m\", or a number of seconds")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+                humantime::parse_duration(text)
+                    .map(Span)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Span, E> {
+                u64::try_from(seconds)
+                    .map(|seconds| Span(Duration::from_secs(seconds)))
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
+}
+
+impl File {
+    /// Reads a config file.
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        File::parse(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                column: before.chars().rev().take_while(|&c| c != '\n').count() + 1,
+                message: error.message().lines().collect::<Vec<_>>().join(", "),
+            }
+        })
+    }
+
+    /// Parses the text of a config file.
+    pub fn parse(text: &str) -> Result<File, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
