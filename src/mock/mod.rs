@@ -170,9 +170,10 @@ fn json(body: String) -> Response<Script> {
 }
 
 fn model_list() -> String {
+    // Without the provider's name: whoever lists the provider puts it in front.
     let models = models().into_iter().map(|name| {
         let model = Object::default()
-            .with("id", name)
+            .with("id", name.strip_prefix("demo/").unwrap_or(&name))
             .with("object", "model")
             .with("created", render::CREATED)
             .with("owned_by", "millpond");

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// How many turns in a row may bring nothing before they are only taken every so many times.
-const PATIENCE: u32 = 8;
+/// How many turns in a row may bring nothing before most are left out.
+const PATIENCE: u32 = 2;
+/// Of those that are left out, every so many is taken all the same.
+const EVERY: u32 = 16;
 
 /// The turns that one answer takes.
 #[derive(Debug, Default)]
@@ -59,7 +61,7 @@ impl Turns {
             Some(turn) if turn.task.will_wake(cx.waker()) => return Poll::Pending,
             Some(_) | None => {}
         }
-        if self.in_vain > PATIENCE && !self.in_vain.is_multiple_of(PATIENCE) {
+        if self.in_vain > PATIENCE && !self.in_vain.is_multiple_of(EVERY) {
             self.in_vain = self.in_vain.saturating_add(1);
             return Poll::Ready(());
         }

@@ -263,7 +263,7 @@ async function listed() {
   const manners = [];
   for await (const { id } of client.models.list()) {
     const name = id.split("/");
-    if (name[0] === "demo" && name.length <= 3 && name.at(-1) !== "slow") manners.push(name.at(-1));
+    if (name[0] === "demo" && name.length === 2 && name.at(-1) !== "slow") manners.push(name.at(-1));
   }
   return manners;
 }

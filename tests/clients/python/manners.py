@@ -231,7 +231,7 @@ async def candidates(manner, check):
 async def listed():
     """The manners of the fake provider, as its list of models names them; the names of faults are longer."""
     names = [model.id.split("/") async for model in client.models.list()]
-    return [name[-1] for name in names if name[0] == "demo" and len(name) <= 3 and name[-1] != "slow"]
+    return [name[-1] for name in names if name[0] == "demo" and len(name) == 2 and name[-1] != "slow"]
 
 
 async def main():
