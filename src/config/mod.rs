@@ -241,6 +241,8 @@ impl Config {
             is_set_up: true,
             ..Upstream::plain("demo", dialect.any())
         });
+        // The model `demo` works even where another provider is the default.
+        self.aliases.entry("demo".to_owned()).or_insert_with(|| "demo/demo".to_owned());
         if alone {
             self.default_provider = self.providers.len() - 1;
         }

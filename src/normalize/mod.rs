@@ -63,7 +63,7 @@ pub struct Normalizer {
     ended: bool,
 }
 
-/// The identity as far as the upstream told it.
+/// The identity as far as the upstream told it: its first value of each.
 #[derive(Debug, Default)]
 struct Named {
     id: Option<String>,
@@ -211,9 +211,7 @@ impl Normalizer {
     }
 
     fn name_id(&mut self, id: Cow<'_, str>, scene: &mut Scene<'_, '_>) {
-        let known =
-            self.started.as_ref().map(|identity| identity.id.as_str()).or(self.identity.id.as_deref());
-        match known {
+        match self.identity.id.as_deref() {
             Some(known) if known != id => scene.repairs.count(Repair::IdChanged),
             Some(_) => {}
             None => self.identity.id = Some(id.into_owned()),
@@ -221,9 +219,7 @@ impl Normalizer {
     }
 
     fn name_model(&mut self, model: Cow<'_, str>, scene: &mut Scene<'_, '_>) {
-        let known =
-            self.started.as_ref().map(|identity| identity.model.as_str()).or(self.identity.model.as_deref());
-        match known {
+        match self.identity.model.as_deref() {
             Some(known) if known != model => scene.repairs.count(Repair::ModelChanged),
             Some(_) => {}
             None => self.identity.model = Some(model.into_owned()),
@@ -231,7 +227,7 @@ impl Normalizer {
     }
 
     fn name_created(&mut self, created: u64, scene: &mut Scene<'_, '_>) {
-        match self.started.as_ref().map(|identity| identity.created).or(self.identity.created) {
+        match self.identity.created {
             Some(known) if known != created => scene.repairs.count(Repair::CreatedChanged),
             Some(_) => {}
             None => self.identity.created = Some(created),
@@ -500,7 +496,7 @@ impl Normalizer {
         if self.started.is_some() {
             return;
         }
-        let named = std::mem::take(&mut self.identity);
+        let named = &self.identity;
         for (missing, repair) in [
             (named.id.is_none(), Repair::IdMissing),
             (named.model.is_none(), Repair::ModelMissing),
@@ -511,8 +507,8 @@ impl Normalizer {
             }
         }
         let identity = Identity {
-            id: named.id.unwrap_or_else(|| format!("chatcmpl-{}", self.birth.id)),
-            model: named.model.unwrap_or_else(|| self.birth.model.clone()),
+            id: named.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.birth.id)),
+            model: named.model.clone().unwrap_or_else(|| self.birth.model.clone()),
             created: named.created.unwrap_or(self.birth.created),
         };
         scene.sink.event(&Event::Start(&identity));

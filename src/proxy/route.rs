@@ -20,9 +20,7 @@ pub(super) fn route<'a>(config: &'a Config, model: &'a str) -> Option<Route<'a>>
     {
         return Some(Route { upstream, model: rest });
     }
-    // A provider's own name is a model of it: `demo` works even where the default is another.
-    let upstream = config.provider(model).filter(|upstream| upstream.name == "demo");
-    let upstream = upstream.or_else(|| config.providers.get(config.default_provider))?;
+    let upstream = config.providers.get(config.default_provider)?;
     Some(Route { upstream, model })
 }
 
