@@ -81,18 +81,13 @@ pub fn normalize(options: Options, input: &mut dyn Read, output: &mut dyn Write)
     encoder.finish();
     output.write_all(&encoder.out)?;
     output.flush()?;
-    Ok(Report {
-        fault: encoder.fault,
-        repairs: pipeline.repairs().clone(),
-        usage: pipeline.usage().or(encoder.usage),
-    })
+    Ok(Report { fault: encoder.fault, repairs: pipeline.repairs().clone(), usage: pipeline.usage() })
 }
 
 struct Encoder {
     form: Form,
     out: Vec<u8>,
     fault: Option<FaultCode>,
-    usage: Option<Usage>,
 }
 
 enum Form {
@@ -108,14 +103,13 @@ impl Encoder {
         } else {
             Form::Stream(Stream::new("upstream", options.include_usage, reasoning))
         };
-        Encoder { form, out: Vec::new(), fault: None, usage: None }
+        Encoder { form, out: Vec::new(), fault: None }
     }
 
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Fault(fault) => self.fault = Some(fault.code),
-            Event::Usage(usage) => self.usage = Some((*usage).clone()),
-            Event::Start(_) | Event::Part(_) | Event::Finish(_) | Event::Complete => {}
+            Event::Start(_) | Event::Part(_) | Event::Finish(_) | Event::Usage(_) | Event::Complete => {}
         }
         match &mut self.form {
             Form::Stream(stream) => stream.event(event, &mut self.out),

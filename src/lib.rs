@@ -12,7 +12,7 @@
 //!
 //! # Order of the modules
 //! A module uses earlier ones only: [`json`], [`event`], [`framing`], [`chat`], [`dialect`], [`normalize`],
-//! [`pipeline`], [`provider`], [`api`], [`config`], [`error`], [`filter`], [`proxy`], [`mock`].
+//! [`pipeline`], [`provider`], [`api`], [`observe`], [`telemetry`], [`config`], [`error`], [`filter`], [`proxy`], [`mock`].
 //! `tests/tidy.rs` reads the sources and holds them to it.
 //!
 //! # Invariants
@@ -44,6 +44,8 @@ pub mod framing;
 pub mod json;
 pub mod mock;
 pub mod normalize;
+pub mod observe;
 pub mod pipeline;
 pub mod provider;
 pub mod proxy;
+pub mod telemetry;

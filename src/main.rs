@@ -4,11 +4,10 @@
 //! a fault.
 
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millpond::config::{Config, ConfigError, FILE_NAME, File};
@@ -16,14 +15,13 @@ use millpond::dialect::AnyDialect;
 use millpond::filter::{self, Report};
 use millpond::framing::FRAME_LIMIT;
 use millpond::provider::{PROVIDERS, Provider};
+use millpond::telemetry::{StartError, Telemetry, log};
 use millpond::{mock, proxy};
 use tokio::net::{TcpListener, TcpSocket};
 use tracing_subscriber::EnvFilter;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// How long running answers may go on after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(25);
 
 /// A local proxy that turns any LLM provider's stream into one clean OpenAI stream.
 #[derive(Debug, Parser)]
@@ -67,6 +65,27 @@ struct Serve {
     /// What to log, such as "debug" or "millpond=debug"
     #[arg(long, env = "RUST_LOG", default_value = "warn,millpond=info", value_name = "FILTER")]
     log: String,
+    /// How log lines look; auto is text on a terminal and JSON otherwise
+    #[arg(long, env = "MILLPOND_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+impl From<LogFormat> for log::LogFormat {
+    fn from(format: LogFormat) -> log::LogFormat {
+        match format {
+            LogFormat::Auto => log::LogFormat::Auto,
+            LogFormat::Text => log::LogFormat::Text,
+            LogFormat::Json => log::LogFormat::Json,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +126,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    Telemetry(#[from] StartError),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("{path}: {error}", path = path.display())]
@@ -118,9 +139,11 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Config(_) | Failure::Usage(_) | Failure::Listen { .. } | Failure::File { .. } => {
-                ExitCode::from(2)
-            }
+            Failure::Config(_)
+            | Failure::Usage(_)
+            | Failure::Telemetry(_)
+            | Failure::Listen { .. }
+            | Failure::File { .. } => ExitCode::from(2),
             Failure::Run(_) => ExitCode::from(1),
         }
     }
@@ -162,11 +185,7 @@ fn load(args: &ConfigArgs) -> Result<Config, Failure> {
 fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
     let mut config = load(&args.config)?;
     let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    log::start(filter, args.log_format.into());
     runtime()?.block_on(async {
         let address = config.listen;
         let listener = listen(address)?;
@@ -178,23 +197,15 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
             config.add_demo(url);
             tokio::spawn(mock::serve(demo, std::future::pending()));
         }
-        greet(&config, bound);
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let serving = proxy::serve_on(processors(), listener, config, async move {
-            signal().await;
-            // The receiver is gone only if serving has ended already.
-            let _ = stop.send(());
-        });
-        let drained = async {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(DRAIN).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            served = serving => served?,
-            () = drained => tracing::warn!("answers were still running at the end of the drain"),
+        let telemetry = Telemetry::start(config.telemetry.clone(), config.models())?;
+        if let Some(address) = config.admin_listen {
+            let admin = listen(address)?;
+            eprintln!("health and metrics are on http://{}", admin.local_addr()?);
+            tokio::spawn(proxy::serve_admin(admin, telemetry.clone(), std::future::pending()));
         }
+        greet(&config, bound);
+        proxy::serve_on(processors(), listener, config, telemetry.clone(), signal()).await?;
+        telemetry.stop().await;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{ConfigError, KeepAliveForm};
+use super::telemetry::TelemetryFile;
+use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
 use crate::dialect::ThinkTags;
 use crate::dialect::openai_chat::ReasoningBack;
+use crate::telemetry::Price;
 
 /// The config file.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +32,14 @@ pub struct File {
     pub(super) providers: BTreeMap<String, ProviderFile>,
     #[serde(default)]
     pub(super) aliases: BTreeMap<String, String>,
+    pub(super) admin_listen: Option<String>,
+    pub(super) drain: Option<Span>,
+    pub(super) on_disconnect: Option<OnDisconnect>,
+    pub(super) drain_limit: Option<Span>,
+    #[serde(default)]
+    pub(super) telemetry: TelemetryFile,
+    #[serde(default)]
+    pub(super) prices: BTreeMap<String, Price>,
 }
 
 /// `[providers.NAME]`.

@@ -4,9 +4,10 @@
 //! names its place and what was expected.
 
 mod file;
+mod telemetry;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{AnyDialect, ThinkTags};
 use crate::framing::FRAME_LIMIT;
 use crate::provider::{self, Auth, PROVIDERS, Provider};
+use crate::telemetry::Settings;
 
 /// Where millpond listens unless told otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -41,6 +43,17 @@ pub enum KeepAliveForm {
     Chunk,
 }
 
+/// What becomes of the upstream's answer when the client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// The upstream's connection is closed: most providers stop, and bill no more.
+    #[default]
+    Cancel,
+    /// It is read to its end, within [`Limits::drain_limit`], for the true figures.
+    Drain,
+}
+
 /// What is in force.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -56,6 +69,10 @@ pub struct Config {
     pub reasoning_field: ReasoningField,
     /// Limits and times.
     pub limits: Limits,
+    /// Where metrics and health are served, if not where millpond listens.
+    pub admin_listen: Option<SocketAddr>,
+    /// Spans, metrics and prices.
+    pub telemetry: Settings,
 }
 
 /// Limits and times, each with a default.
@@ -75,6 +92,12 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long an upstream may be silent: 5 min.
     pub idle_timeout: Duration,
+    /// How long running answers may go on when millpond stops: 25 s.
+    pub drain: Duration,
+    /// What becomes of the upstream's answer when the client leaves.
+    pub on_disconnect: OnDisconnect,
+    /// How long an answer without a client is read on: 60 s.
+    pub drain_limit: Duration,
 }
 
 impl Default for Limits {
@@ -87,6 +110,9 @@ impl Default for Limits {
             keep_alive_form: KeepAliveForm::default(),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
+            drain: Duration::from_secs(25),
+            on_disconnect: OnDisconnect::default(),
+            drain_limit: Duration::from_secs(60),
         }
     }
 }
@@ -173,14 +199,19 @@ impl Config {
     /// Turns what was written into what is meant. `listen` overrides the file's.
     pub fn new(file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
         let mut mistakes = Vec::new();
-        let listen = listen.or(file.listen.as_deref()).map_or(LISTEN, |text| {
-            address(text).unwrap_or_else(|| {
+        let mut address = |field: &str, text: &str| {
+            let address = address(text);
+            if address.is_none() {
                 mistakes.push(format!(
-                    "listen: \"{text}\" is no address; expected one such as \"127.0.0.1:8080\""
+                    "{field}: \"{text}\" is no address; expected one such as \"127.0.0.1:8080\""
                 ));
-                LISTEN
-            })
-        });
+            }
+            address
+        };
+        let listen =
+            listen.or(file.listen.as_deref()).and_then(|text| address("listen", text)).unwrap_or(LISTEN);
+        let admin_listen = file.admin_listen.as_deref().and_then(|text| address("admin_listen", text));
+        let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(|row| from_row(row, env)).collect();
         for (name, written) in file.providers {
             let at = providers.iter().position(|provider| provider.name == name);
@@ -201,6 +232,9 @@ impl Config {
             keep_alive_form: file.keep_alive_form.unwrap_or_default(),
             connect_timeout: span(file.connect_timeout, defaults.connect_timeout),
             idle_timeout: span(file.idle_timeout, defaults.idle_timeout),
+            drain: span(file.drain, defaults.drain),
+            on_disconnect: file.on_disconnect.unwrap_or_default(),
+            drain_limit: span(file.drain_limit, defaults.drain_limit),
         };
         for (name, span) in [("keep_alive", limits.keep_alive), ("idle_timeout", limits.idle_timeout)] {
             if span.is_zero() {
@@ -215,6 +249,8 @@ impl Config {
                 aliases: file.aliases,
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
+                admin_listen,
+                telemetry,
             })
         } else {
             Err(ConfigError::Values(mistakes))
@@ -224,6 +260,16 @@ impl Config {
     /// The provider of that name.
     pub fn provider(&self, name: &str) -> Option<&Upstream> {
         self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// The models that the file names, in their providers' words.
+    pub fn models(&self) -> HashSet<String> {
+        let listed = self.providers.iter().flat_map(|provider| provider.models.iter().cloned());
+        let aliased = self.aliases.values().map(|target| match target.split_once('/') {
+            Some((name, model)) if self.provider(name).is_some() => model.to_owned(),
+            Some(_) | None => target.clone(),
+        });
+        listed.chain(aliased).collect()
     }
 
     /// The providers that have what they need.

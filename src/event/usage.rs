@@ -29,6 +29,8 @@ const PROMPT_ALIASES: &[(&str, &str)] = &[
     ("cache_read_input_tokens", "cached_tokens"),
     ("cache_creation_input_tokens", "cache_write_tokens"),
 ];
+/// Names under which providers report the cost in US dollars: OpenRouter and Vercel, LiteLLM, DeepInfra.
+const COSTS: [&str; 3] = ["cost", "total_cost", "estimated_cost"];
 const COMPLETION_ALIASES: &[(&str, &str)] = &[("reasoning_tokens", "reasoning_tokens")];
 
 impl Usage {
@@ -155,6 +157,24 @@ impl Usage {
     /// Tokens of the answer that were reasoning.
     pub fn reasoning(&self) -> Option<u64> {
         detail(&self.completion_details, "reasoning_tokens")
+    }
+
+    /// A nested count of the request, by its name.
+    pub fn prompt_detail(&self, name: &str) -> Option<u64> {
+        detail(&self.prompt_details, name)
+    }
+
+    /// A nested count of the answer, by its name.
+    pub fn completion_detail(&self, name: &str) -> Option<u64> {
+        detail(&self.completion_details, name)
+    }
+
+    /// What the answer cost in US dollars, where the provider says it: a number, or a total among others.
+    pub fn cost(&self) -> Option<f64> {
+        let field = |name: &str| self.rest.iter().find(|field| field.name == name).map(|f| f.value.as_ref());
+        let number = |raw: &str| raw.parse::<f64>().ok().filter(|cost| cost.is_finite() && *cost >= 0.0);
+        let plain = COSTS.iter().find_map(|name| number(field(name)?));
+        plain.or_else(|| number(Members::of(field("cost")?).find("total_cost")?))
     }
 
     /// Appends the report as a JSON object. A count that is unknown is left out.
@@ -340,6 +360,20 @@ mod tests {
         let mut usage = Usage::read(r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#).unwrap();
         usage.add(&Usage::read(r#"{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}"#).unwrap());
         assert_eq!((usage.prompt, usage.completion, usage.total), (Some(2), Some(7), Some(9)));
+    }
+
+    #[test]
+    fn the_cost_has_several_names() {
+        for (field, cost) in [
+            (r#""cost":0.25"#, Some(0.25)),
+            (r#""estimated_cost":1e-3"#, Some(0.001)),
+            (r#""cost":{"input_tokens_cost":0.1,"total_cost":0.5}"#, Some(0.5)),
+            (r#""cost":null"#, None),
+            (r#""cost":"much""#, None),
+        ] {
+            let usage = Usage::read(&format!(r#"{{"prompt_tokens":1,{field}}}"#)).unwrap();
+            assert_eq!(usage.cost(), cost, "{field}");
+        }
     }
 
     #[test]

@@ -576,13 +576,12 @@ impl Normalizer {
             let native = native.as_deref();
             scene.sink.event(&Event::Finish(Finish { choice, reason, native, unknown }));
         }
-        let Reports { others, current, .. } = std::mem::take(&mut self.usage);
-        if let Some(mut usage) = current {
-            if let Some(others) = others {
+        if let Some(usage) = &mut self.usage.current {
+            if let Some(others) = self.usage.others.take() {
                 usage.add(&others);
             }
             usage.complete(scene.repairs);
-            scene.sink.event(&Event::Usage(&usage));
+            scene.sink.event(&Event::Usage(usage));
         }
         scene.sink.event(&Event::Complete);
         self.ended = true;
@@ -597,7 +596,7 @@ impl Normalizer {
         self.ended = true;
     }
 
-    /// The usage that was reported so far; for telemetry, where an answer is incomplete.
+    /// The usage that was reported so far, also of an answer that is incomplete.
     pub fn usage(&self) -> Option<Usage> {
         let mut usage = self.usage.current.clone()?;
         if let Some(others) = &self.usage.others {

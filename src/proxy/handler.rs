@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::App;
+use super::answer::Answer;
 use super::relay::{Form, Parts, Relay};
 use super::route::{Route, route};
 use super::upstream;
@@ -22,7 +24,9 @@ use crate::chat::Chat;
 use crate::dialect::framer;
 use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
+use crate::observe::{End, Outcome, Routed, Watch};
 use crate::pipeline::Pipeline;
+use crate::telemetry::Accepted;
 
 /// How much of a body that is refused is read past, in bytes.
 const DISCARD_LIMIT: usize = 256 << 20;
@@ -30,25 +34,68 @@ const DISCARD_LIMIT: usize = 256 << 20;
 const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Answers one chat.
-pub(super) async fn chat_completions(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, Error> {
+pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if let Err(error) = check_content_type(&head.headers) {
+    let mut watch = watch(&app, &head);
+    match answer(&app, &head.headers, body, &mut watch).await {
+        Ok(response) => response,
+        Err(error) => {
+            // If there is a relay, it has the watch and has told the end.
+            watch.end(&Outcome {
+                end: End::Rejected,
+                status: Some(error.status().as_u16()),
+                usage: None,
+                repairs: None,
+            });
+            error.into_response()
+        }
+    }
+}
+
+/// Answers whatever is no chat, watched as well.
+pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let mut watch = watch(&app, &head);
+    let response = next.run(Request::from_parts(head, body)).await;
+    let status = response.status();
+    let end = if status.is_success() { End::Complete } else { End::Rejected };
+    watch.end(&Outcome { end, status: Some(status.as_u16()), usage: None, repairs: None });
+    response
+}
+
+fn watch(app: &App, head: &http::request::Parts) -> Watch {
+    app.telemetry.watch(Accepted {
+        method: &head.method,
+        route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
+        path: head.uri.path(),
+        headers: &head.headers,
+    })
+}
+
+async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -> Result<Response, Error> {
+    if let Err(error) = check_content_type(headers) {
         discard(body).await;
         return Err(error);
     }
-    let body = read_body(&head.headers, body, app.config.limits.body_bytes).await?;
+    let body = read_body(headers, body, app.config.limits.body_bytes).await?;
+    if let Some(observer) = watch.observer() {
+        observer.received();
+    }
+    let received = Instant::now();
     let chat = Chat::read(&body)?;
     drop(body);
-    let relay = ask(&app, &chat, &head.headers)?;
-    let limits = app.config.limits;
-    if chat.stream { stream(relay, limits.headers_after).await } else { object(relay).await }
+    let answer = Answer::new(ask(app, &chat, headers, watch, received)?);
+    if chat.stream { stream(answer, app.config.limits.headers_after).await } else { object(answer).await }
 }
 
-/// Makes the relay that asks the provider which the chat's model names.
-fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>, Error> {
+/// Makes the relay that asks the provider which the chat's model names. It takes the watch with it.
+fn ask(
+    app: &App,
+    chat: &Chat,
+    client_headers: &HeaderMap,
+    watch: &mut Watch,
+    received: Instant,
+) -> Result<Box<Relay>, Error> {
     let Route { upstream, model } =
         route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
     let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
@@ -59,7 +106,12 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
     let dialect = upstream.dialect.as_dialect();
     let mut request = dialect.request(base_url, model, chat);
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
-    let request = upstream::to_reqwest(&app.client, request)?;
+    let mut request = upstream::to_reqwest(request)?;
+    if let Some(observer) = watch.observer() {
+        observer.routed(&Routed { provider: &upstream.name, model, url: request.url(), chat });
+        let url = request.url().clone();
+        observer.sending(&url, request.headers_mut());
+    }
     let limits = app.config.limits;
     let birth = Birth {
         id: uuid::Uuid::new_v4().simple().to_string(),
@@ -73,7 +125,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
         Form::Object(Box::new(Fold::new(reasoning)))
     };
     Ok(Relay::new(Parts {
-        sending: Box::pin(request.send()),
+        sending: Box::pin(app.client.execute(request)),
         pipeline: Pipeline::new(
             framer(dialect, limits.frame_bytes),
             dialect.decoder(),
@@ -83,20 +135,26 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
         form,
         limits,
         provider: upstream.name.clone(),
+        model: model.to_owned(),
         key: upstream.key.clone(),
+        watch: std::mem::take(watch),
+        received,
+        notice: app.drain.notice(),
     }))
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
-/// is sent, and the relay becomes the body.
-async fn stream(mut relay: Box<Relay>, headers_after: Duration) -> Result<Response, Error> {
+/// is sent, and the answer becomes the body.
+async fn stream(mut answer: Answer, headers_after: Duration) -> Result<Response, Error> {
+    let relay = answer.relay().ok_or(Error::Internal)?;
     // Elapsed is no failure: keep-alives flow from then on.
     let _ = timeout(headers_after, poll_fn(|cx| relay.poll_advance(cx))).await;
-    if let Some(error) = early_error(&relay) {
+    if let Some(error) = early_error(relay) {
         return Err(error);
     }
-    let headers = relay.headers().clone();
-    let mut response = Response::new(Body::new(relay.commit()));
+    relay.commit();
+    let headers = relay.response_headers();
+    let mut response = Response::new(Body::new(answer));
     *response.headers_mut() = headers;
     for (name, value) in [
         (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
@@ -109,27 +167,30 @@ async fn stream(mut relay: Box<Relay>, headers_after: Duration) -> Result<Respon
 }
 
 /// Reads the answer to its end and sends it as one object.
-async fn object(mut relay: Box<Relay>) -> Result<Response, Error> {
+async fn object(mut answer: Answer) -> Result<Response, Error> {
+    let relay = answer.relay().ok_or(Error::Internal)?;
     poll_fn(|cx| relay.poll_advance(cx)).await;
-    if let Some(error) = early_error(&relay) {
+    if let Some(error) = early_error(relay) {
         return Err(error);
     }
-    let headers = relay.headers().clone();
     let object = relay.object().ok_or(Error::Internal)?;
+    relay.conclude(StatusCode::OK);
     let mut response = json(StatusCode::OK, object);
-    response.headers_mut().extend(headers);
+    response.headers_mut().extend(relay.response_headers());
     Ok(response)
 }
 
-fn early_error(relay: &Relay) -> Option<Error> {
-    relay.early_fault().map(|fault| {
-        Error::Upstream(Box::new(Refusal {
-            provider: relay.provider().to_owned(),
-            upstream_status: relay.upstream_status(),
-            fault: fault.clone(),
-            headers: relay.headers().clone(),
-        }))
-    })
+/// The error that the client gets instead of an answer that failed before it said anything.
+fn early_error(relay: &mut Relay) -> Option<Error> {
+    let fault = relay.early_fault()?.clone();
+    let error = Error::Upstream(Box::new(Refusal {
+        provider: relay.provider().to_owned(),
+        upstream_status: relay.upstream_status(),
+        fault,
+        headers: relay.response_headers(),
+    }));
+    relay.conclude(error.status());
+    Some(error)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {

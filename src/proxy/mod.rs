@@ -1,8 +1,12 @@
 //! The edge: everything that does I/O for an answer.
 //!
 //! [`serve`] listens; `handler` reads a request and finds its `route`; `upstream` prepares what is sent to
-//! the provider; `relay` is the answer on its way back.
+//! the provider; `relay` is the answer on its way back, `answer` its client's hold on it, and `drain` the end
+//! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
+mod admin;
+mod answer;
+mod drain;
 mod handler;
 mod models;
 mod relay;
@@ -13,17 +17,22 @@ mod workers;
 
 use core::net::SocketAddr;
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
+pub use admin::serve_admin;
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get};
 use axum::serve::{Listener, ListenerExt};
-use http::StatusCode;
+use drain::Drain;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tower::ServiceBuilder;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -32,10 +41,15 @@ pub use workers::serve_on;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::telemetry::Telemetry;
+
+/// How long after the end of a drain the last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What all requests share.
 struct Shared {
     config: Config,
+    telemetry: Telemetry,
     models: models::Cache,
 }
 
@@ -44,11 +58,12 @@ struct App {
     shared: Arc<Shared>,
     /// Connections belong to the runtime that opened them.
     client: reqwest::Client,
+    drain: Drain,
 }
 
 impl Shared {
-    fn new(config: Config) -> Shared {
-        Shared { config, models: models::Cache::default() }
+    fn new(config: Config, telemetry: Telemetry) -> Shared {
+        Shared { config, telemetry, models: models::Cache::default() }
     }
 }
 
@@ -60,13 +75,15 @@ impl Deref for App {
     }
 }
 
-/// Serves on the runtime that calls until `shutdown` is ready, then lets running answers end.
+/// Serves on the runtime that calls until `shutdown` is ready, then lets running answers end within the
+/// drain.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
+    telemetry: Telemetry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    run(listener, Arc::new(Shared::new(config)), shutdown).await
+    run(listener, Arc::new(Shared::new(config, telemetry)), shutdown).await
 }
 
 async fn run(
@@ -75,13 +92,35 @@ async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let client = upstream::client(&shared.config.limits).map_err(std::io::Error::other)?;
-    let app = Arc::new(App { shared, client });
+    let app = Arc::new(App { shared, client, drain: Drain::default() });
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small writes");
         }
     });
-    axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown).await
+    let (stopping, stopped) = oneshot::channel();
+    let shutdown = async move {
+        shutdown.await;
+        // The receiver is gone only if serving has ended already.
+        let _ = stopping.send(());
+    };
+    let over = end_drain(stopped, app.drain.clone(), app.config.limits.drain);
+    let served = axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown);
+    tokio::select! {
+        served = served => served,
+        () = over => Ok(()),
+    }
+}
+
+/// Waits for the end of the drain, tells the answers that still run, and gives them time for last words.
+async fn end_drain(stopped: oneshot::Receiver<()>, drain: Drain, limit: Duration) {
+    if stopped.await.is_err() {
+        return pending().await;
+    }
+    sleep(limit).await;
+    drain.end();
+    sleep(LAST_WORDS).await;
+    tracing::warn!("some clients did not take the end of their answers");
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -89,22 +128,31 @@ fn router(app: Arc<App>) -> Router {
         .set_x_request_id(MakeRequestUuid)
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    Router::new()
-        .route("/v1/chat/completions", post(handler::chat_completions))
-        .route("/chat/completions", post(handler::chat_completions))
+    let watched = middleware::from_fn_with_state(Arc::clone(&app), handler::watched);
+    let chat = || {
+        let others = MethodRouter::new().fallback(wrong_method).layer(watched.clone());
+        // It watches itself: its answers end later than their handler.
+        others.post(handler::chat_completions)
+    };
+    let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/healthz", get(|| async { handler::json(StatusCode::OK, Vec::from(b"{\"status\":\"ok\"}")) }))
-        .route(
-            "/readyz",
-            get(|| async { handler::json(StatusCode::OK, Vec::from(b"{\"status\":\"ready\"}")) }),
-        )
+        .merge(admin::health());
+    if app.config.admin_listen.is_none() {
+        router = router.merge(admin::metrics(app.telemetry.clone()));
+    }
+    router
         .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
-        .method_not_allowed_fallback(|request: Request| async move {
-            Error::NoSuchMethod(request.uri().path().to_owned())
-        })
+        .method_not_allowed_fallback(wrong_method)
+        .layer(watched.clone())
+        .route("/v1/chat/completions", chat())
+        .route("/chat/completions", chat())
         .with_state(app)
         .layer(layers)
+}
+
+async fn wrong_method(request: Request) -> Error {
+    Error::NoSuchMethod(request.uri().path().to_owned())
 }
 
 /// A panic is a bug; the client is told as of any other failure of ours.

@@ -3,24 +3,26 @@
 //! [`Relay::poll_advance`] reads the upstream until there is something to send. The handler calls it while
 //! it waits for the first event, which decides the status line; then the same value becomes the body of
 //! the response. No task and no channel: a client that leaves drops the value, and with it the upstream's
-//! connection.
+//! connection. Whoever watches is told of the end when the value is dropped, and of how it ended.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::drain::Notice;
 use super::turns::Turns;
 use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
-use crate::config::{KeepAliveForm, Limits, Secret};
+use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
 use crate::dialect::envelope;
 use crate::event::{Event, Fault, FaultCode, Sink};
+use crate::observe::{End, Outcome, Watch};
 use crate::pipeline::Pipeline;
 
 /// How much of a refusal's body is read.
@@ -41,12 +43,24 @@ pub(super) struct Relay {
     downstream: Downstream,
     limits: Limits,
     provider: String,
+    model: String,
     upstream_status: Option<StatusCode>,
     headers: HeaderMap,
     alarm: Pin<Box<Sleep>>,
+    /// The request's body was read.
+    received: Instant,
+    /// The upstream was asked.
+    sent: Instant,
+    /// The first event that said something came.
+    answered: Option<Instant>,
     last_input: Instant,
     last_output: Instant,
     turns: Turns,
+    notice: Notice,
+    /// The status that the client got.
+    status: Option<StatusCode>,
+    /// The client has all that there is for it.
+    concluded: bool,
 }
 
 /// Where the bytes come from.
@@ -72,6 +86,7 @@ struct Downstream {
     fault: Option<Fault>,
     /// Removed from whatever the upstream says about a failure.
     key: Option<Secret>,
+    watch: Watch,
 }
 
 /// What the client asked for.
@@ -89,11 +104,18 @@ pub(super) struct Parts {
     pub(super) form: Form,
     pub(super) limits: Limits,
     pub(super) provider: String,
+    pub(super) model: String,
     pub(super) key: Option<Secret>,
+    pub(super) watch: Watch,
+    pub(super) received: Instant,
+    pub(super) notice: Notice,
 }
 
 impl Sink for Downstream {
     fn event(&mut self, event: &Event<'_>) {
+        if let Some(observer) = self.watch.observer() {
+            observer.event(event);
+        }
         match event {
             Event::Part(_) | Event::Finish(_) => self.spoke = true,
             Event::Fault(fault) => {
@@ -135,7 +157,7 @@ impl Relay {
     /// Makes the answer to a request that is about to be sent.
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
-        let Parts { sending, pipeline, form, limits, provider, key } = parts;
+        let Parts { sending, pipeline, form, limits, provider, model, key, watch, received, notice } = parts;
         // In a box: it is moved through several futures, each of which would have room for it.
         let mut relay = Box::new(Relay {
             source: Source::Sending(sending),
@@ -147,15 +169,23 @@ impl Relay {
                 committed: false,
                 fault: None,
                 key,
+                watch,
             },
             limits,
             provider,
+            model,
             upstream_status: None,
             headers: HeaderMap::new(),
             alarm: Box::pin(sleep_until(now)),
+            received,
+            sent: now,
+            answered: None,
             last_input: now,
             last_output: now,
             turns: Turns::default(),
+            notice,
+            status: None,
+            concluded: false,
         });
         let next = relay.next_alarm();
         relay.alarm.as_mut().reset(next);
@@ -173,6 +203,8 @@ impl Relay {
                 self.turns.brought();
             } else if self.has_output() {
                 return self.turns.poll(cx);
+            } else if self.notice.poll(cx).is_ready() {
+                self.finish(Some(FaultCode::Draining));
             } else {
                 ready!(self.poll_alarm(cx));
             }
@@ -203,18 +235,60 @@ impl Relay {
         &self.provider
     }
 
-    /// The upstream's headers that are passed on.
-    pub(super) fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// The headers of the answer: those of the upstream that are passed on, who was asked, and how long it
+    /// took until here.
+    pub(super) fn response_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let upstream = self.answered.unwrap_or_else(Instant::now).duration_since(self.sent);
+        let ours = self.received.elapsed().saturating_sub(upstream);
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let timing =
+            format!("upstream;dur={:.3}, millpond;dur={:.3}", milliseconds(upstream), milliseconds(ours));
+        for (name, value) in [
+            ("x-millpond-provider", self.provider.as_str()),
+            ("x-millpond-model", &self.model),
+            ("x-millpond-attempts", "1"),
+            ("server-timing", &timing),
+        ] {
+            // A model's name may hold what no header can carry.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        headers
     }
 
     /// From now on the status line is sent, and faults are told in the stream.
-    pub(super) fn commit(mut self: Box<Self>) -> Box<Relay> {
+    pub(super) fn commit(&mut self) {
         self.downstream.committed = true;
+        self.status = Some(StatusCode::OK);
         self.last_output = Instant::now();
         let next = self.next_alarm();
         self.alarm.as_mut().reset(next);
-        self
+    }
+
+    /// The client gets the whole answer at once, with this status.
+    pub(super) fn conclude(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.concluded = true;
+    }
+
+    /// True if an answer that the client left is to be read on.
+    pub(super) fn outlives_client(&self) -> bool {
+        self.limits.on_disconnect == OnDisconnect::Drain && !self.concluded && !self.is_ended()
+    }
+
+    /// Reads the rest of the answer for its figures; nobody gets it.
+    pub(super) async fn drain(mut self: Box<Self>) {
+        let limit = self.limits.drain_limit;
+        let rest = async {
+            while !self.is_ended() {
+                std::future::poll_fn(|cx| self.poll_advance(cx)).await;
+                self.downstream.out.clear();
+            }
+        };
+        // Elapsed: what is known by then has to do.
+        let _ = tokio::time::timeout(limit, rest).await;
     }
 
     /// The folded answer.
@@ -271,6 +345,9 @@ impl Relay {
             Ok(response) => http::Response::from(response),
             Err(error) => {
                 let code = if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
+                if let Some(observer) = self.downstream.watch.observer() {
+                    observer.unreachable(upstream::cause(&error));
+                }
                 let message =
                     format!("Provider {} cannot be reached: {}.", self.provider, upstream::reason(&error));
                 return self.refuse(Fault { message, ..Fault::new(code) });
@@ -278,6 +355,9 @@ impl Relay {
         };
         let (head, body): (_, reqwest::Body) = response.into_parts();
         self.upstream_status = Some(head.status);
+        if let Some(observer) = self.downstream.watch.observer() {
+            observer.responded(head.status.as_u16(), &head.headers);
+        }
         self.headers = upstream::passed_on(&head.headers, std::time::SystemTime::now());
         self.source = if head.status.is_success() {
             Source::Streaming(body)
@@ -293,6 +373,12 @@ impl Relay {
             self.downstream.out.reserve(OUT_CAPACITY);
         }
         self.pipeline.push(&data, &mut self.downstream);
+        if self.answered.is_none() && self.downstream.spoke {
+            self.answered = Some(self.last_input);
+        }
+        if let Some(observer) = self.downstream.watch.observer() {
+            observer.arrived(self.last_input.into_std(), Instant::now().into_std());
+        }
         if let Form::Object(fold) = &self.downstream.form
             && fold.size() > FOLD_LIMIT
         {
@@ -346,28 +432,44 @@ impl Relay {
     }
 }
 
-impl Body for Relay {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let relay = self.get_mut();
-        ready!(relay.poll_advance(cx));
-        if relay.is_ended() {
-            relay.release(cx);
+impl Relay {
+    /// The next piece of the body.
+    pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        ready!(self.poll_advance(cx));
+        if self.is_ended() {
+            self.release(cx);
+            // What is handed over now is the last of it.
+            self.concluded = true;
         }
-        if !relay.has_output() {
+        if !self.has_output() {
             return Poll::Ready(None);
         }
-        relay.last_output = Instant::now();
-        let out = std::mem::take(&mut relay.downstream.out);
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))))
+        self.last_output = Instant::now();
+        Poll::Ready(Some(Bytes::from(std::mem::take(&mut self.downstream.out))))
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// True once the whole body was handed over.
+    pub(super) fn is_handed_over(&self) -> bool {
         self.is_ended() && !self.has_output()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let draining = Fault::new(FaultCode::Draining);
+        let end = match &self.downstream.fault {
+            _ if std::thread::panicking() => End::Panicked,
+            Some(fault) if self.concluded => End::Fault(fault),
+            None if self.concluded => End::Complete,
+            Some(_) | None if self.notice.is_given() => End::Fault(&draining),
+            Some(_) | None => End::Disconnected,
+        };
+        let usage = self.pipeline.usage();
+        self.downstream.watch.end(&Outcome {
+            end,
+            status: self.status.map(|status| status.as_u16()),
+            usage: usage.as_ref(),
+            repairs: Some(self.pipeline.repairs()),
+        });
     }
 }

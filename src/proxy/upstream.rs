@@ -1,5 +1,6 @@
 //! The upstream's side: the client, the request with its key, the headers that are passed on.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Limits, Upstream};
 use crate::error::Error;
+use crate::observe::Unreachable;
 use crate::provider::Auth;
 
 /// Makes the client that all requests share: one pool of connections.
@@ -81,12 +83,30 @@ pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) ->
 }
 
 /// Turns an [`http::Request`] of a dialect into one that the client sends.
-pub(super) fn to_reqwest(
-    client: &reqwest::Client,
-    request: http::Request<Bytes>,
-) -> Result<reqwest::RequestBuilder, Error> {
-    let request = reqwest::Request::try_from(request).map_err(|_| Error::Internal)?;
-    Ok(reqwest::RequestBuilder::from_parts(client.clone(), request))
+pub(super) fn to_reqwest(request: http::Request<Bytes>) -> Result<reqwest::Request, Error> {
+    reqwest::Request::try_from(request).map_err(|_| Error::Internal)
+}
+
+/// Why a request could not be sent, as far as the error tells.
+pub(super) fn cause(error: &reqwest::Error) -> Unreachable {
+    if error.is_timeout() {
+        return Unreachable::Timeout;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        // The resolver's error has no type of its own.
+        if inner.to_string().starts_with("dns error") {
+            return Unreachable::Dns;
+        }
+        // rustls reports what it refuses as data that cannot be right.
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::InvalidData
+        {
+            return Unreachable::Tls;
+        }
+        source = inner.source();
+    }
+    Unreachable::Connect
 }
 
 /// Why a request could not be sent, in words without addresses.

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Shared, run};
 use crate::config::Config;
+use crate::telemetry::Telemetry;
 
 /// Connections that may wait for a worker.
 const WAITING: usize = 1024;
@@ -51,10 +52,11 @@ pub async fn serve_on(
     count: usize,
     listener: TcpListener,
     config: Config,
+    telemetry: Telemetry,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let shared = Arc::new(Shared::new(config));
+    let shared = Arc::new(Shared::new(config, telemetry));
     let (stop, stopped) = watch::channel(());
     // Each worker holds a sender until it is done.
     let (working, mut done) = mpsc::channel::<io::Error>(count.max(1));

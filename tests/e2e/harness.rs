@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use millpond::config::{Config, File};
+use millpond::telemetry::Telemetry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -55,12 +56,13 @@ impl Proxy {
         let config = Config::new(file, None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
+        let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             // A test that ended without stopping the proxy stops it as well.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(millpond::proxy::serve(listener, config, shutdown));
+        let serving = tokio::spawn(millpond::proxy::serve(listener, config, telemetry, shutdown));
         Proxy { address, client: client(), stop: Some(stop), serving }
     }
 

@@ -9,6 +9,7 @@ mod harness;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
+mod watched;
 
 mod answers;
 mod at_once;

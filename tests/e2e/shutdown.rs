@@ -69,3 +69,32 @@ async fn idle_connections_do_not_hold_the_end() {
     proxy.served().await;
     drop((client, never_asked));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_outlasts_the_drain_is_told() {
+    let mut upstream = Upstream::start().await;
+    let mut proxy = Proxy::of("mine", upstream.address, "drain = \"50ms\"").await;
+    let mut client = Client::ask(proxy.address, &ask("m", true)).await;
+    let (mut connection, _) = upstream.request().await;
+    connection.begin().await;
+    connection.chunk(FIRST).await;
+    assert_eq!(client.head().await.status, 200);
+    assert!(client.chunk().await.unwrap().contains("Hello"));
+    proxy.stop();
+    let rest = client.rest().await;
+    assert!(rest.contains("\"code\":\"draining\"") && !rest.contains(DONE), "{rest}");
+    proxy.served().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_has_not_begun_by_then_is_refused() {
+    for stream in [true, false] {
+        let mut upstream = Upstream::start().await;
+        let mut proxy = Proxy::of("mine", upstream.address, "drain = \"50ms\"").await;
+        let mut client = Client::ask(proxy.address, &ask("m", stream)).await;
+        let _asked = upstream.request().await;
+        proxy.stop();
+        assert_eq!(client.head().await.status, 503);
+        proxy.served().await;
+    }
+}

@@ -1,0 +1,559 @@
+//! One inference: its span, its attempts, and what it is measured by.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+use opentelemetry::logs::{AnyValue, LogRecord, Logger};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
+use opentelemetry_http::HeaderInjector;
+use opentelemetry_sdk::trace::Span;
+use url::Url;
+
+use super::content::{self, Said};
+use super::cost::cost;
+use super::metrics::{About, OfProvider, Series};
+use super::request::end_reason;
+use super::scrape::{Exemplar, labels};
+use super::semconv::{self, Metric};
+use super::{Inner, span};
+use crate::event::{Event, Finish, Part, Usage};
+use crate::json;
+use crate::observe::{End, Outcome, Routed, Unreachable};
+
+/// How many choices of an answer have their finish reasons told.
+const CHOICES_AT_MOST: usize = 128;
+
+/// What is known about one inference while it runs.
+pub(super) struct Inference {
+    shared: Arc<Inner>,
+    /// The provider's name in the config.
+    provider: String,
+    model: String,
+    host: String,
+    port: u16,
+    of_provider: Arc<OfProvider>,
+    span: Option<Span>,
+    context: Context,
+    attempt: Option<Attempt>,
+    attempts: u32,
+    /// The request's body was read.
+    received: Instant,
+    /// Resolved when the answer starts.
+    series: Option<Arc<Series>>,
+    /// The first event that said something came.
+    first: Option<Instant>,
+    last: Instant,
+    spoke: bool,
+    answer: Answer,
+    said: Option<Box<Said>>,
+    /// Recorded requests, until they are written into the event at the end.
+    asked: Vec<(&'static str, String)>,
+}
+
+/// What an answer says of itself.
+#[derive(Default)]
+struct Answer {
+    id: Option<String>,
+    model: Option<String>,
+    finishes: Vec<(u32, Option<&'static str>)>,
+    upstream_provider: Option<String>,
+    service_tier: Option<String>,
+    fingerprint: Option<String>,
+}
+
+/// One request to an upstream.
+struct Attempt {
+    span: Option<Span>,
+    sent: Instant,
+    status: Option<u16>,
+    cause: Option<Unreachable>,
+    request_id: Option<String>,
+}
+
+/// What the log line tells.
+pub(super) struct Summary {
+    pub(super) provider: String,
+    pub(super) model: String,
+    pub(super) attempts: u32,
+    pub(super) repairs: String,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) cost: Option<f64>,
+    /// Seconds to the first event.
+    pub(super) first: Option<f64>,
+}
+
+impl Inference {
+    pub(super) fn new(
+        shared: Arc<Inner>,
+        route: &Routed<'_>,
+        parent: Context,
+        received: Instant,
+    ) -> Inference {
+        let name = semconv::provider_name(route.provider);
+        let host = route.url.host_str().unwrap_or_default().to_owned();
+        let port = route.url.port_or_known_default().unwrap_or_default();
+        let capture = shared.settings.capture;
+        let budget = shared.settings.content_bytes;
+        let asked = if capture.on_span() || capture.in_event() { asked(route, budget) } else { Vec::new() };
+        let span = shared.tracer.as_ref().map(|tracer| {
+            let mut attributes = vec![
+                KeyValue::new(semconv::OPERATION, "chat"),
+                KeyValue::new(semconv::PROVIDER, name.to_owned()),
+                KeyValue::new(semconv::REQUEST_MODEL, route.model.to_owned()),
+                KeyValue::new(semconv::SERVER_ADDRESS, host.clone()),
+                KeyValue::new(semconv::SERVER_PORT, i64::from(port)),
+                KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
+                KeyValue::new(semconv::API_TYPE, "chat_completions"),
+            ];
+            attributes.extend(span::parameters(route.chat));
+            if capture.on_span() {
+                attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));
+            }
+            let builder = tracer
+                .span_builder(format!("chat {}", route.model))
+                .with_kind(SpanKind::Client)
+                .with_attributes(attributes);
+            tracer.build_with_context(builder, &parent)
+        });
+        let context = match &span {
+            Some(span) => parent.with_remote_span_context(span.span_context().clone()),
+            None => parent,
+        };
+        let of_provider = shared.metrics.provider(name);
+        of_provider.active.add(1);
+        Inference {
+            provider: route.provider.to_owned(),
+            model: route.model.to_owned(),
+            host,
+            port,
+            of_provider,
+            span,
+            context,
+            attempt: None,
+            attempts: 0,
+            received,
+            series: None,
+            first: None,
+            last: received,
+            spoke: false,
+            answer: Answer::default(),
+            said: (capture.on_span() || capture.in_event()).then(|| Box::new(Said::new(budget))),
+            asked,
+            shared,
+        }
+    }
+
+    pub(super) fn sending(&mut self, url: &Url, headers: &mut HeaderMap) {
+        self.end_attempt(None);
+        let resent = i64::from(self.attempts);
+        self.attempts += 1;
+        let span = self.shared.tracer.as_ref().map(|tracer| {
+            let mut attributes = vec![
+                KeyValue::new(semconv::HTTP_METHOD, "POST"),
+                KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
+                KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
+                KeyValue::new(semconv::URL_FULL, span::redacted(url)),
+            ];
+            if resent > 0 {
+                attributes.push(KeyValue::new(semconv::RESEND_COUNT, resent));
+            }
+            let builder = tracer.span_builder("POST").with_kind(SpanKind::Client).with_attributes(attributes);
+            tracer.build_with_context(builder, &self.context)
+        });
+        let settings = &self.shared.settings;
+        if settings.trace_context && span::may_propagate(settings.propagate, url) {
+            let context = match &span {
+                Some(span) => self.context.with_remote_span_context(span.span_context().clone()),
+                None => self.context.clone(),
+            };
+            self.shared.propagator.inject_context(&context, &mut HeaderInjector(headers));
+        }
+        let sent = Instant::now();
+        self.attempt = Some(Attempt { span, sent, status: None, cause: None, request_id: None });
+    }
+
+    pub(super) fn responded(&mut self, status: u16, headers: &HeaderMap) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.status = Some(status);
+            attempt.request_id = span::request_id(headers);
+        }
+    }
+
+    pub(super) fn unreachable(&mut self, cause: Unreachable) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.cause = Some(cause);
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(identity) => {
+                self.answer.id = Some(identity.id.clone());
+                self.answer.model = Some(identity.model.clone());
+                self.series = Some(self.shared.metrics.series(self.about(Some(&identity.model)), true));
+            }
+            Event::Part(part) => {
+                self.spoke = true;
+                self.answer.part(part);
+            }
+            Event::Finish(finish) => {
+                self.spoke = true;
+                self.answer.finish(finish);
+            }
+            Event::Usage(_) | Event::Complete | Event::Fault(_) => {}
+        }
+        if let Some(said) = &mut self.said {
+            said.event(event);
+        }
+    }
+
+    pub(super) fn arrived(&mut self, at: Instant, done: Instant) {
+        self.of_provider.chunk.record(seconds(at, done));
+        if !self.spoke {
+            return;
+        }
+        self.spoke = false;
+        match self.first {
+            None => {
+                self.first = Some(at);
+                let before =
+                    self.attempt.as_ref().map_or(0.0, |attempt| seconds(self.received, attempt.sent));
+                self.of_provider.first_byte.record(before + seconds(at, done));
+            }
+            Some(_) => {
+                let gap = seconds(self.last, at);
+                for histogram in self.series.iter().flat_map(|series| &series.per_chunk) {
+                    histogram.record(gap);
+                }
+            }
+        }
+        self.last = at;
+    }
+
+    pub(super) fn end(&mut self, outcome: &Outcome<'_>) -> Summary {
+        let error = self.error_type(&outcome.end);
+        self.end_attempt(Some((error.as_deref(), &outcome.end)));
+        let usage = outcome.usage;
+        let cost = usage.and_then(|usage| cost(usage, &self.provider, &self.model, &self.shared.settings));
+        self.record(outcome, error.as_deref(), cost);
+        self.end_span(outcome, error, cost);
+        let repairs: Vec<&str> = outcome
+            .repairs
+            .iter()
+            .flat_map(|repairs| repairs.iter())
+            .map(|(repair, _)| repair.as_str())
+            .collect();
+        Summary {
+            provider: std::mem::take(&mut self.provider),
+            model: std::mem::take(&mut self.model),
+            attempts: self.attempts,
+            repairs: repairs.join(","),
+            input: usage.and_then(|usage| usage.prompt),
+            output: usage.and_then(|usage| usage.completion),
+            cost,
+            first: self.time_to_first(),
+        }
+    }
+
+    fn about<'a>(&'a self, response_model: Option<&'a str>) -> About<'a> {
+        About {
+            provider: &self.of_provider.name,
+            request_model: &self.model,
+            response_model,
+            server: (&self.host, self.port),
+        }
+    }
+
+    fn time_to_first(&self) -> Option<f64> {
+        self.first.map(|first| seconds(self.received, first))
+    }
+
+    /// What went wrong, out of the closed list.
+    fn error_type(&self, end: &End<'_>) -> Option<String> {
+        match end {
+            End::Complete => None,
+            End::Disconnected | End::Rejected | End::Panicked => Some(end_reason(end).to_owned()),
+            End::Fault(fault) => {
+                let attempt = self.attempt.as_ref();
+                let refused = attempt.and_then(|attempt| attempt.status).filter(|status| *status >= 300);
+                Some(match (attempt.and_then(|attempt| attempt.cause), refused) {
+                    (Some(cause), _) => cause.as_str().to_owned(),
+                    (None, Some(status)) => status.to_string(),
+                    (None, None) => fault.code.as_str().to_owned(),
+                })
+            }
+        }
+    }
+
+    /// Ends the attempt that is under way; without an end, because another one begins.
+    fn end_attempt(&mut self, end: Option<(Option<&str>, &End<'_>)>) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let refused = attempt.status.filter(|status| *status >= 300).map(|status| status.to_string());
+        let error = match end {
+            Some((error, _)) => error.map(str::to_owned),
+            None => refused.or_else(|| attempt.cause.map(|cause| cause.as_str().to_owned())),
+        };
+        let metrics = &self.shared.metrics;
+        let mut attributes = vec![
+            KeyValue::new(semconv::HTTP_METHOD, "POST"),
+            KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
+            KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
+        ];
+        let status = attempt.status.map(|status| KeyValue::new(semconv::HTTP_STATUS, i64::from(status)));
+        attributes.extend(status.clone());
+        attributes.extend(error.clone().map(|error| KeyValue::new(semconv::ERROR_TYPE, error)));
+        metrics.client_duration.record(attempt.sent.elapsed().as_secs_f64(), &attributes);
+        metrics.attempts.add(
+            1,
+            &[
+                KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone()),
+                KeyValue::new(semconv::OUTCOME, error.clone().unwrap_or_else(|| "ok".to_owned())),
+            ],
+        );
+        let Some(mut span) = attempt.span.take() else { return };
+        span.set_attributes(status);
+        if let Some(error) = error {
+            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error));
+            span.set_status(Status::error(""));
+        }
+        span.end();
+    }
+
+    fn record(&mut self, outcome: &Outcome<'_>, error: Option<&str>, cost: Option<f64>) {
+        let metrics = &self.shared.metrics;
+        let provider = || KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone());
+        self.of_provider.active.add(-1);
+        let end = end_reason(&outcome.end);
+        metrics.stream_end.add(1, &[provider(), KeyValue::new(semconv::END_REASON, end)]);
+        if let End::Disconnected = outcome.end {
+            let phase = if outcome.status.is_some() { "in_body" } else { "before_first_byte" };
+            metrics.disconnects.add(1, &[provider(), KeyValue::new(semconv::PHASE, phase)]);
+        }
+        for (repair, count) in outcome.repairs.iter().flat_map(|repairs| repairs.iter()) {
+            let attributes = [provider(), KeyValue::new(semconv::REPAIR, repair.as_str())];
+            metrics.repairs.add(u64::from(count), &attributes);
+        }
+        let series = match &self.series {
+            Some(series) => Arc::clone(series),
+            None => metrics.series(self.about(None), false),
+        };
+        let mut attributes = series.attributes.clone();
+        attributes.extend(error.map(|error| KeyValue::new(semconv::ERROR_TYPE, error.to_owned())));
+        let duration = self.received.elapsed().as_secs_f64();
+        for (_, histogram) in metrics.duration.iter() {
+            histogram.record(duration, &attributes);
+        }
+        metrics.request_duration.record(duration, &attributes);
+        let first = self.time_to_first();
+        if let Some(first) = first {
+            for histogram in &series.first_chunk {
+                histogram.record(first);
+            }
+            series.first_token.record(first);
+        }
+        if let Some(usage) = outcome.usage {
+            self.record_usage(usage, &series, &attributes);
+            if let (Some(first), Some(tokens)) = (first, usage.completion.filter(|tokens| *tokens > 1)) {
+                series.per_token.record((duration - first).max(0.0) / (tokens - 1) as f64);
+            }
+        }
+        if let Some(cost) = cost {
+            series.cost.record(cost);
+        }
+        self.keep_exemplars(duration, &attributes, first, &series);
+    }
+
+    fn record_usage(&self, usage: &Usage, series: &Series, attributes: &[KeyValue]) {
+        let metrics = &self.shared.metrics;
+        for (count, both, kind, counter) in [
+            (usage.prompt, &metrics.input, "input", &metrics.usage_input),
+            (usage.completion, &metrics.output, "output", &metrics.usage_output),
+        ] {
+            let Some(count) = count else { continue };
+            for (_, histogram) in both.iter() {
+                histogram.record(count, attributes);
+            }
+            if let Some(histogram) = &metrics.token_usage {
+                histogram.record(count, &with(&series.attributes, semconv::TOKEN_TYPE, kind));
+            }
+            let Some(counter) = counter else { continue };
+            let detail = |name| match kind {
+                "input" => usage.prompt_detail(name),
+                _ => usage.completion_detail(name),
+            };
+            // What the provider counts apart is told apart; the sum over all stays the count.
+            let mut rest = count;
+            for (name, modality) in [("audio_tokens", "audio"), ("image_tokens", "image")] {
+                let Some(part) = detail(name).filter(|part| *part > 0) else { continue };
+                let part = part.min(rest);
+                rest -= part;
+                counter.add(part, &with(&series.attributes, semconv::TOKEN_MODALITY, modality));
+            }
+            if rest < count {
+                counter.add(rest, &with(&series.attributes, semconv::TOKEN_MODALITY, "text"));
+            } else {
+                counter.add(count, &series.attributes);
+            }
+        }
+        for (count, counter) in [
+            (usage.cached(), &series.cache_read),
+            (usage.cache_written(), &series.cache_write),
+            (usage.reasoning(), &series.reasoning),
+        ] {
+            if let (Some(count), Some(counter)) = (count, counter) {
+                counter.add(count);
+            }
+        }
+    }
+
+    /// Keeps what leads from the histograms of times to this trace.
+    fn keep_exemplars(&self, duration: f64, attributes: &[KeyValue], first: Option<f64>, series: &Series) {
+        let Some(context) = self.span.as_ref().map(|span| span.span_context()) else { return };
+        if !context.is_sampled() {
+            return;
+        }
+        let (trace, span, at) = (context.trace_id(), context.span_id(), SystemTime::now());
+        let keep = |metrics: &[Metric], labels: &str, value| {
+            for metric in metrics {
+                self.shared.exemplars.keep(*metric, labels, Exemplar { trace, span, value, at });
+            }
+        };
+        let with_error =
+            [semconv::INFERENCE_DURATION, semconv::OPERATION_DURATION, semconv::REQUEST_DURATION];
+        keep(&with_error, &labels(attributes), duration);
+        if let Some(first) = first {
+            let without =
+                [semconv::INFERENCE_FIRST_CHUNK, semconv::OPERATION_FIRST_CHUNK, semconv::FIRST_TOKEN_TIME];
+            keep(&without, &labels(&series.attributes), first);
+        }
+    }
+
+    fn end_span(&mut self, outcome: &Outcome<'_>, error: Option<String>, cost: Option<f64>) {
+        let Some(mut span) = self.span.take() else { return };
+        let mut attributes = Vec::with_capacity(20);
+        let first = self.time_to_first();
+        let answer = std::mem::take(&mut self.answer);
+        attributes.extend(answer.attributes());
+        attributes.extend(first.map(|first| KeyValue::new(semconv::TIME_TO_FIRST_CHUNK, first)));
+        if let Some(usage) = outcome.usage {
+            span::usage(usage, &mut attributes);
+        }
+        attributes.extend(cost.map(|cost| KeyValue::new(semconv::COST, cost)));
+        attributes.push(KeyValue::new(semconv::ATTEMPTS, i64::from(self.attempts)));
+        attributes.push(KeyValue::new(semconv::END_REASON, end_reason(&outcome.end)));
+        let request_id = self.attempt.as_mut().and_then(|attempt| attempt.request_id.take());
+        attributes.extend(request_id.map(|id| KeyValue::new(semconv::UPSTREAM_REQUEST_ID, id)));
+        let repairs: Vec<StringValue> = outcome
+            .repairs
+            .iter()
+            .flat_map(|repairs| repairs.iter())
+            .map(|(repair, _)| repair.as_str().into())
+            .collect();
+        if !repairs.is_empty() {
+            attributes.push(KeyValue::new(semconv::REPAIRS, Value::Array(Array::String(repairs))));
+        }
+        self.tell_content(&mut attributes, span.span_context());
+        if let Some(error) = error {
+            attributes.push(KeyValue::new(semconv::ERROR_TYPE, error));
+            span.set_status(Status::error(""));
+        }
+        span.set_attributes(attributes);
+        span.end();
+    }
+
+    /// What was asked and said, where the operator wants it.
+    fn tell_content(&mut self, attributes: &mut Vec<KeyValue>, context: &SpanContext) {
+        let Some(said) = self.said.take() else { return };
+        let output = said.output();
+        let capture = self.shared.settings.capture;
+        if let Some(logger) = self.shared.logger.as_ref().filter(|_| capture.in_event()) {
+            let mut record = logger.create_log_record();
+            record.set_event_name(semconv::DETAILS_EVENT);
+            record.set_timestamp(SystemTime::now());
+            record.set_trace_context(context.trace_id(), context.span_id(), Some(context.trace_flags()));
+            record.add_attribute(semconv::OPERATION, "chat");
+            record.add_attribute(semconv::PROVIDER, self.of_provider.name.clone());
+            record.add_attribute(semconv::REQUEST_MODEL, self.model.clone());
+            for (name, text) in std::mem::take(&mut self.asked) {
+                record.add_attribute(name, AnyValue::from(text));
+            }
+            record.add_attribute(semconv::OUTPUT_MESSAGES, AnyValue::from(output.clone()));
+            logger.emit(record);
+        }
+        if capture.on_span() {
+            attributes.push(KeyValue::new(semconv::OUTPUT_MESSAGES, output));
+        }
+    }
+}
+
+fn asked(route: &Routed<'_>, budget: usize) -> Vec<(&'static str, String)> {
+    let mut asked = vec![(semconv::INPUT_MESSAGES, content::input(route.chat, budget))];
+    asked.extend(content::instructions(route.chat, budget).map(|text| (semconv::SYSTEM_INSTRUCTIONS, text)));
+    asked.extend(content::tools(route.chat, budget).map(|text| (semconv::TOOL_DEFINITIONS, text)));
+    asked
+}
+
+impl Answer {
+    fn part(&mut self, part: &Part<'_>) {
+        if part.first && self.finishes.len() < CHOICES_AT_MOST {
+            self.finishes.push((part.choice, None));
+        }
+        self.look(part.unknown.answer);
+    }
+
+    fn finish(&mut self, finish: &Finish<'_>) {
+        let reason = finish.reason.as_str();
+        // It was told of when it opened, or is one too many.
+        if let Some((_, known)) = self.finishes.iter_mut().find(|(choice, _)| *choice == finish.choice) {
+            *known = Some(reason);
+        }
+        self.look(finish.unknown.answer);
+    }
+
+    /// Looks for what an answer says of itself beside its choices.
+    fn look(&mut self, fields: &[json::Field<'_>]) {
+        for field in fields {
+            let found = match field.name.as_ref() {
+                "provider" => &mut self.upstream_provider,
+                "service_tier" => &mut self.service_tier,
+                "system_fingerprint" => &mut self.fingerprint,
+                _ => continue,
+            };
+            if found.is_none() {
+                *found = json::string(&field.value).map(std::borrow::Cow::into_owned);
+            }
+        }
+    }
+
+    fn attributes(mut self) -> Vec<KeyValue> {
+        let mut out = Vec::with_capacity(6);
+        for (name, value) in [
+            (semconv::RESPONSE_ID, self.id),
+            (semconv::RESPONSE_MODEL, self.model),
+            (semconv::UPSTREAM_PROVIDER, self.upstream_provider),
+            (semconv::RESPONSE_SERVICE_TIER, self.service_tier),
+            (semconv::SYSTEM_FINGERPRINT, self.fingerprint),
+        ] {
+            out.extend(value.map(|value| KeyValue::new(name, value)));
+        }
+        self.finishes.sort_unstable_by_key(|(choice, _)| *choice);
+        let reasons: Vec<StringValue> =
+            self.finishes.into_iter().map(|(_, reason)| reason.unwrap_or("error").into()).collect();
+        if !reasons.is_empty() {
+            out.push(KeyValue::new(semconv::FINISH_REASONS, Value::Array(Array::String(reasons))));
+        }
+        out
+    }
+}
+
+fn with(attributes: &[KeyValue], name: &'static str, value: &'static str) -> Vec<KeyValue> {
+    attributes.iter().cloned().chain([KeyValue::new(name, value)]).collect()
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64()
+}
