@@ -92,10 +92,17 @@ http {{
     Child::spawn(command, address, workplace.0.join("nginx.log"))
 }
 
-pub fn millpond(workplace: &Workplace, upstream: SocketAddr) -> Result<Child, Failure> {
+/// A build of millpond, with a collector for its spans and metrics or without.
+pub fn millpond(
+    program: &Path,
+    workplace: &Workplace,
+    upstream: SocketAddr,
+    collector: Option<SocketAddr>,
+) -> Result<Child, Failure> {
     let address = free_address()?;
+    let name = format!("millpond-{}", address.port());
     let config = workplace.write(
-        "millpond.toml",
+        &format!("{name}.toml"),
         &format!(
             "listen = \"{address}\"
 default_provider = \"bench\"
@@ -105,9 +112,14 @@ base_url = \"http://{upstream}/v1\"
 "
         ),
     )?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    let mut command = Command::new(program);
     command.arg("--listen").arg(address.to_string()).arg("--config").arg(config);
-    Child::spawn(command, address, workplace.0.join("millpond.log"))
+    if let Some(collector) = collector {
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+        // Several exports fall into each round.
+        command.env("OTEL_METRIC_EXPORT_INTERVAL", "1000").env("OTEL_BSP_SCHEDULE_DELAY", "500");
+    }
+    Child::spawn(command, address, workplace.0.join(format!("{name}.log")))
 }
 
 /// A port that was free a moment ago.

@@ -1,8 +1,8 @@
 //! The whole process under load: what a stream costs on its way through millpond.
 //!
-//! `cargo bench --bench proxy` sends the same load three ways, round after round in turn: direct to a mock
-//! upstream, through nginx (which passes the bytes on; left out, and said so, where it is not installed) and
-//! through millpond. What a proxy adds is its figure minus the direct figure of the same round. Printed are
+//! `cargo bench --bench proxy` sends the same load four ways, round after round in turn: direct to a mock
+//! upstream, through nginx (which passes the bytes on; left out, and said so, where it is not installed),
+//! through millpond, and through millpond that sends spans and metrics to a collector. What a proxy adds is its figure minus the direct figure of the same round. Printed are
 //! the medians of the rounds.
 //!
 //! | figure | how it is measured |
@@ -25,10 +25,11 @@
 //! single stream that differs fails the bench.
 //!
 //! Arguments: `--quick` (a tenth of the load), `--streams 1,100,1000`, `--json FILE` (else
-//! `target/bench/proxy.json`). A word that is not an option is a filter on the name of the bench, as with
+//! `target/bench/proxy.json`), `--other FILE` (another build of millpond, as a fifth way). A word that is not an option is a filter on the name of the bench, as with
 //! other benches. Linux only, for `/proc`.
 
 mod child;
+mod collector;
 mod load;
 mod options;
 mod process;
@@ -38,6 +39,7 @@ mod upstream;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -54,7 +56,7 @@ use crate::upstream::{Plan, Upstream};
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The whole run, all children stopped.
-const TIME_LIMIT: Duration = Duration::from_secs(180);
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// One round of one way: some ten times what it should take.
 const ROUND_LIMIT: Duration = Duration::from_secs(30);
@@ -72,6 +74,8 @@ pub enum Via {
     Direct,
     Nginx,
     Millpond,
+    Traced,
+    Other,
 }
 
 impl fmt::Display for Via {
@@ -80,6 +84,8 @@ impl fmt::Display for Via {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
             Self::Millpond => "millpond",
+            Self::Traced => "traced",
+            Self::Other => "other",
         })
     }
 }
@@ -153,6 +159,7 @@ async fn measure(options: &Options) -> Result<Report, Failure> {
         upstream: Upstream::start(clock)?,
         workplace: Workplace::create()?,
         nginx: Nginx::find(),
+        collector: collector::start()?,
     };
     let mut report = Report::new(options, bench.nginx.as_ref().map(|nginx| nginx.version.clone()));
     println!("{}", report.heading());
@@ -197,6 +204,7 @@ struct Bench<'a> {
     upstream: Upstream,
     workplace: Workplace,
     nginx: Option<Nginx>,
+    collector: SocketAddr,
 }
 
 impl Bench<'_> {
@@ -207,9 +215,14 @@ impl Bench<'_> {
             let child = child::nginx(nginx, &self.workplace, upstream)?;
             contenders.push(Contender { via: Via::Nginx, address: child.address(), child: Some(child) });
         }
-        let child = child::millpond(&self.workplace, upstream)?;
-        child.wait_until_healthy()?;
-        contenders.push(Contender { via: Via::Millpond, address: child.address(), child: Some(child) });
+        let own = Path::new(env!("CARGO_BIN_EXE_millpond"));
+        let mut builds = vec![(Via::Millpond, own, None), (Via::Traced, own, Some(self.collector))];
+        builds.extend(self.options.other.as_deref().map(|other| (Via::Other, other, None)));
+        for (via, program, collector) in builds {
+            let child = child::millpond(program, &self.workplace, upstream, collector)?;
+            child.wait_until_healthy()?;
+            contenders.push(Contender { via, address: child.address(), child: Some(child) });
+        }
         Ok(contenders)
     }
 
@@ -217,7 +230,8 @@ impl Bench<'_> {
         let mut took_ms = Vec::new();
         let mut idle_kib = Vec::new();
         for _ in 0..self.options.starts {
-            let child = child::millpond(&self.workplace, self.upstream.address())?;
+            let own = Path::new(env!("CARGO_BIN_EXE_millpond"));
+            let child = child::millpond(own, &self.workplace, self.upstream.address(), None)?;
             child.wait_until_healthy()?;
             // The work that follows a start, such as spawning threads, is to be over.
             std::thread::sleep(Duration::from_millis(100));

@@ -11,6 +11,8 @@ pub struct Options {
     pub quick: bool,
     pub streams: Vec<u32>,
     pub json: PathBuf,
+    /// Another build of millpond, to be compared with.
+    pub other: Option<PathBuf>,
     pub rounds: u32,
     pub starts: u32,
     /// Streams held open to see what they weigh.
@@ -37,9 +39,10 @@ impl Options {
                         list.split(',').map(|count| parse_streams(count.trim())).collect::<Result<_, _>>()?;
                 }
                 "--json" => options.json = arguments.next().ok_or("--json needs a file")?.into(),
+                "--other" => options.other = Some(arguments.next().ok_or("--other needs a file")?.into()),
                 option if option.starts_with('-') => {
                     return Err(format!(
-                        "{option} is unknown; there are --quick, --streams LIST and --json FILE"
+                        "{option} is unknown; there are --quick, --streams LIST, --json FILE and --other FILE"
                     )
                     .into());
                 }
@@ -61,10 +64,10 @@ impl Options {
     }
 
     /// Open files that the bench and each proxy may need: for each stream a client, and the connections to
-    /// the upstream that each of the three ways may keep open after use.
+    /// the upstream that each of the ways may keep open after use.
     pub fn files(&self) -> u64 {
         let streams = self.streams.iter().copied().max().unwrap_or_default().max(self.held);
-        u64::from(streams) * 6 + 256
+        u64::from(streams) * 10 + 256
     }
 
     /// What each answer of a paced round is, and how many of them a client asks for. The more streams, the
@@ -88,6 +91,7 @@ impl Default for Options {
             quick: false,
             streams: vec![1, 100, 1_000],
             json,
+            other: None,
             rounds: 3,
             starts: 5,
             held: 1_000,

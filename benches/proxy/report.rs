@@ -130,13 +130,19 @@ struct Held {
     kib_per_stream: f64,
 }
 
-/// Millpond's figure over nginx's. For times it is that of the added ones, and none where nginx adds nothing
-/// that can be measured.
+/// Which ways are compared: the first's figure over the second's.
+const COMPARED: [(Via, Via); 3] =
+    [(Via::Millpond, Via::Nginx), (Via::Traced, Via::Millpond), (Via::Traced, Via::Other)];
+
+/// One way's figure over another's. For times it is that of the added ones, and none where the other adds
+/// nothing that can be measured.
 #[derive(Serialize)]
 struct Ratio {
     figure: &'static str,
     streams: u32,
-    millpond_over_nginx: Option<f64>,
+    of: Via,
+    over: Via,
+    ratio: Option<f64>,
 }
 
 /// All that was measured, round by round.
@@ -333,47 +339,39 @@ fn median_where_known(values: impl Iterator<Item = Option<f64>>) -> Option<f64> 
 
 fn ratios(paced: &[Paced], full_speed: &[Full], held: &[Held]) -> Vec<Ratio> {
     let mut ratios = Vec::new();
-    for ours in paced.iter().filter(|row| row.via == Via::Millpond) {
-        let Some(theirs) = paced.iter().find(|row| row.via == Via::Nginx && row.streams == ours.streams)
-        else {
-            continue;
+    for (of, over) in COMPARED {
+        let mut add = |figure, streams, ours: Option<f64>, theirs: Option<f64>| {
+            ratios.push(Ratio { figure, streams, of, over, ratio: ratio(ours, theirs) });
         };
-        let mut add = |figure, part: fn(&Paced) -> Option<f64>| {
-            ratios.push(Ratio {
-                figure,
-                streams: ours.streams,
-                millpond_over_nginx: ratio(part(ours), part(theirs)),
+        for ours in paced.iter().filter(|row| row.via == of) {
+            let Some(theirs) = paced.iter().find(|row| row.via == over && row.streams == ours.streams) else {
+                continue;
+            };
+            let mut figure =
+                |name, part: fn(&Paced) -> Option<f64>| add(name, ours.streams, part(ours), part(theirs));
+            figure("paced: first event added, median", |row| {
+                row.added_first_event_us.map(|added| added.median)
             });
-        };
-        add("paced: first event added, median", |row| row.added_first_event_us.map(|added| added.median));
-        add("paced: first event added, p99", |row| row.added_first_event_us.map(|added| added.p99));
-        add("paced: event added, median", |row| row.added_event_us.map(|added| added.median));
-        add("paced: event added, p99", |row| row.added_event_us.map(|added| added.p99));
-        add("paced: CPU per event", |row| row.cpu_per_event_us);
-    }
-    for ours in full_speed.iter().filter(|row| row.via == Via::Millpond) {
-        let Some(theirs) = full_speed.iter().find(|row| row.via == Via::Nginx && row.streams == ours.streams)
-        else {
-            continue;
-        };
-        let mut add = |figure, part: fn(&Full) -> Option<f64>| {
-            ratios.push(Ratio {
-                figure,
-                streams: ours.streams,
-                millpond_over_nginx: ratio(part(ours), part(theirs)),
-            });
-        };
-        add("full speed: events per second", |row| Some(row.events_per_second));
-        add("full speed: CPU per event", |row| row.cpu_per_event_us);
-    }
-    for ours in held.iter().filter(|row| row.via == Via::Millpond) {
-        let Some(theirs) = held.iter().find(|row| row.via == Via::Nginx) else { continue };
-        let millpond_over_nginx = ratio(Some(ours.kib_per_stream), Some(theirs.kib_per_stream));
-        ratios.push(Ratio {
-            figure: "held open: memory per stream",
-            streams: ours.streams,
-            millpond_over_nginx,
-        });
+            figure("paced: first event added, p99", |row| row.added_first_event_us.map(|added| added.p99));
+            figure("paced: event added, median", |row| row.added_event_us.map(|added| added.median));
+            figure("paced: event added, p99", |row| row.added_event_us.map(|added| added.p99));
+            figure("paced: CPU per event", |row| row.cpu_per_event_us);
+        }
+        for ours in full_speed.iter().filter(|row| row.via == of) {
+            let Some(theirs) = full_speed.iter().find(|row| row.via == over && row.streams == ours.streams)
+            else {
+                continue;
+            };
+            let mut figure =
+                |name, part: fn(&Full) -> Option<f64>| add(name, ours.streams, part(ours), part(theirs));
+            figure("full speed: events per second", |row| Some(row.events_per_second));
+            figure("full speed: CPU per event", |row| row.cpu_per_event_us);
+        }
+        for ours in held.iter().filter(|row| row.via == of) {
+            let Some(theirs) = held.iter().find(|row| row.via == over) else { continue };
+            let (ours_kib, theirs_kib) = (Some(ours.kib_per_stream), Some(theirs.kib_per_stream));
+            add("held open: memory per stream", ours.streams, ours_kib, theirs_kib);
+        }
     }
     ratios
 }
@@ -394,10 +392,12 @@ impl fmt::Display for Report {
         full_speed_table(&written.full_speed, f)?;
         held_table(&written.held, f)?;
         if !written.ratios.is_empty() {
-            writeln!(f, "\n{:<34}{:>8}{:>8}", "millpond / nginx", "streams", "ratio")?;
+            writeln!(f, "\n{:<34}{:<22}{:>8}{:>8}", "ratios", "of", "streams", "ratio")?;
         }
         for ratio in &written.ratios {
-            writeln!(f, "{:<34}{:>8}{:>8}", ratio.figure, ratio.streams, cell(ratio.millpond_over_nginx, 2))?;
+            let of = format!("{} / {}", ratio.of, ratio.over);
+            let figure = cell(ratio.ratio, 2);
+            writeln!(f, "{:<34}{of:<22}{:>8}{figure:>8}", ratio.figure, ratio.streams)?;
         }
         if let Some(start) = written.start {
             let (ms, kib) = (start.until_accepting_ms, start.idle_resident_kib);

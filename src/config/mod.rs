@@ -505,15 +505,24 @@ impl fmt::Display for Config {
         if let Some(provider) = self.providers.get(self.default_provider) {
             writeln!(f, "default_provider = \"{}\"", provider.name)?;
         }
-        let Limits {
-            body_bytes, frame_bytes, headers_after, keep_alive, connect_timeout, idle_timeout, ..
-        } = self.limits;
+        if let Some(address) = self.admin_listen {
+            writeln!(f, "admin_listen = \"{address}\"")?;
+        }
+        let Limits { body_bytes, frame_bytes, headers_after, keep_alive, connect_timeout, .. } = self.limits;
+        let Limits { idle_timeout, drain, drain_limit, .. } = self.limits;
+        let on_disconnect = match self.limits.on_disconnect {
+            OnDisconnect::Cancel => "cancel",
+            OnDisconnect::Drain => "drain",
+        };
+        writeln!(f, "on_disconnect = \"{on_disconnect}\"")?;
         writeln!(f, "body_limit_bytes = {body_bytes}\nframe_limit_bytes = {frame_bytes}")?;
         for (name, span) in [
             ("headers_after", headers_after),
             ("keep_alive", keep_alive),
             ("connect_timeout", connect_timeout),
             ("idle_timeout", idle_timeout),
+            ("drain", drain),
+            ("drain_limit", drain_limit),
         ] {
             writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
         }
@@ -534,7 +543,7 @@ impl fmt::Display for Config {
         for (alias, target) in &self.aliases {
             writeln!(f, "{alias} = \"{target}\"")?;
         }
-        Ok(())
+        telemetry::write(&self.telemetry, f)
     }
 }
 

@@ -4,6 +4,7 @@
 //! not read the variables for it; headers, timeouts, compression, batches and the sampler it reads by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -211,6 +212,34 @@ fn below(mut url: Url, path: &str) -> String {
         segments.pop_if_empty().extend(path.split('/'));
     }
     url.into()
+}
+
+/// What is in force, for `millpond check`; headers may be secrets.
+pub(super) fn write(settings: &Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\n[telemetry]")?;
+    for (signal, exporter) in
+        [("traces", &settings.traces), ("metrics", &settings.metrics), ("logs", &settings.logs)]
+    {
+        let Some(Exporter { endpoint, protocol }) = exporter else {
+            writeln!(f, "# {signal} are not exported")?;
+            continue;
+        };
+        let protocol = match protocol {
+            Protocol::Grpc => "gRPC",
+            Protocol::HttpProtobuf => "HTTP",
+        };
+        let by_variable = "where the OTEL_EXPORTER_OTLP_ENDPOINT variables say";
+        let endpoint = endpoint.as_deref().unwrap_or(by_variable);
+        writeln!(f, "# {signal} are exported over {protocol} to {endpoint}")?;
+    }
+    let capture = CaptureContent::WORDS.iter().find(|(_, capture)| *capture == settings.capture);
+    if let Some((word, _)) = capture {
+        writeln!(f, "capture_content = \"{word}\"")?;
+    }
+    for (model, Price { input, output, .. }) in &settings.prices {
+        writeln!(f, "\n[prices.\"{model}\"]\ninput = {input}\noutput = {output}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -298,22 +298,28 @@ impl Inference {
             None => refused.or_else(|| attempt.cause.map(|cause| cause.as_str().to_owned())),
         };
         let metrics = &self.shared.metrics;
-        let mut attributes = vec![
-            KeyValue::new(semconv::HTTP_METHOD, "POST"),
-            KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
-            KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
-        ];
+        let duration = attempt.sent.elapsed().as_secs_f64();
         let status = attempt.status.map(|status| KeyValue::new(semconv::HTTP_STATUS, i64::from(status)));
-        attributes.extend(status.clone());
-        attributes.extend(error.clone().map(|error| KeyValue::new(semconv::ERROR_TYPE, error)));
-        metrics.client_duration.record(attempt.sent.elapsed().as_secs_f64(), &attributes);
-        metrics.attempts.add(
-            1,
-            &[
-                KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone()),
-                KeyValue::new(semconv::OUTCOME, error.clone().unwrap_or_else(|| "ok".to_owned())),
-            ],
-        );
+        match (&self.series, &error, attempt.status) {
+            (Some(series), None, Some(200)) => series.client_duration.record(duration),
+            (_, _, _) => {
+                let mut attributes = vec![
+                    KeyValue::new(semconv::HTTP_METHOD, "POST"),
+                    KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
+                    KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
+                ];
+                attributes.extend(status.clone());
+                attributes.extend(error.clone().map(|error| KeyValue::new(semconv::ERROR_TYPE, error)));
+                metrics.client_duration.record(duration, &attributes);
+            }
+        }
+        match &error {
+            None => self.of_provider.ok.add(1),
+            Some(error) => {
+                let provider = KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone());
+                metrics.attempts.add(1, &[provider, KeyValue::new(semconv::OUTCOME, error.clone())]);
+            }
+        }
         let Some(mut span) = attempt.span.take() else { return };
         span.set_attributes(status);
         if let Some(error) = error {
@@ -327,8 +333,13 @@ impl Inference {
         let metrics = &self.shared.metrics;
         let provider = || KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone());
         self.of_provider.active.add(-1);
-        let end = end_reason(&outcome.end);
-        metrics.stream_end.add(1, &[provider(), KeyValue::new(semconv::END_REASON, end)]);
+        match outcome.end {
+            End::Complete => self.of_provider.complete.add(1),
+            End::Fault(_) | End::Rejected | End::Disconnected | End::Panicked => {
+                let end = KeyValue::new(semconv::END_REASON, end_reason(&outcome.end));
+                metrics.stream_end.add(1, &[provider(), end]);
+            }
+        }
         if let End::Disconnected = outcome.end {
             let phase = if outcome.status.is_some() { "in_body" } else { "before_first_byte" };
             metrics.disconnects.add(1, &[provider(), KeyValue::new(semconv::PHASE, phase)]);
@@ -341,13 +352,18 @@ impl Inference {
             Some(series) => Arc::clone(series),
             None => metrics.series(self.about(None), false),
         };
-        let mut attributes = series.attributes.clone();
-        attributes.extend(error.map(|error| KeyValue::new(semconv::ERROR_TYPE, error.to_owned())));
         let duration = self.received.elapsed().as_secs_f64();
-        for (_, histogram) in metrics.duration.iter() {
-            histogram.record(duration, &attributes);
+        let failed = error.map(|error| with(&series.attributes, semconv::ERROR_TYPE, error.to_owned()));
+        match &failed {
+            None => {
+                series.duration.iter().for_each(|histogram| histogram.record(duration));
+                series.request_duration.record(duration);
+            }
+            Some(attributes) => {
+                metrics.duration.iter().for_each(|(_, histogram)| histogram.record(duration, attributes));
+                metrics.request_duration.record(duration, attributes);
+            }
         }
-        metrics.request_duration.record(duration, &attributes);
         let first = self.time_to_first();
         if let Some(first) = first {
             for histogram in &series.first_chunk {
@@ -356,7 +372,7 @@ impl Inference {
             series.first_token.record(first);
         }
         if let Some(usage) = outcome.usage {
-            self.record_usage(usage, &series, &attributes);
+            self.record_usage(usage, &series, failed.as_deref());
             if let (Some(first), Some(tokens)) = (first, usage.completion.filter(|tokens| *tokens > 1)) {
                 series.per_token.record((duration - first).max(0.0) / (tokens - 1) as f64);
             }
@@ -364,39 +380,44 @@ impl Inference {
         if let Some(cost) = cost {
             series.cost.record(cost);
         }
-        self.keep_exemplars(duration, &attributes, first, &series);
+        self.keep_exemplars(duration, failed.as_deref(), first, &series);
     }
 
-    fn record_usage(&self, usage: &Usage, series: &Series, attributes: &[KeyValue]) {
+    /// Records the tokens; `failed` are the attributes of an inference that failed.
+    fn record_usage(&self, usage: &Usage, series: &Series, failed: Option<&[KeyValue]>) {
         let metrics = &self.shared.metrics;
-        for (count, both, kind, counter) in [
-            (usage.prompt, &metrics.input, "input", &metrics.usage_input),
-            (usage.completion, &metrics.output, "output", &metrics.usage_output),
+        let input = |name: &str| usage.prompt_detail(name);
+        let output = |name: &str| usage.completion_detail(name);
+        for (count, tokens, both, counter, detail) in [
+            (usage.prompt, &series.input, &metrics.input, &metrics.usage_input, &input as &dyn Fn(&str) -> _),
+            (usage.completion, &series.output, &metrics.output, &metrics.usage_output, &output),
         ] {
             let Some(count) = count else { continue };
-            for (_, histogram) in both.iter() {
-                histogram.record(count, attributes);
+            match failed {
+                None => tokens.per_inference.iter().for_each(|histogram| histogram.record(count)),
+                Some(attributes) => {
+                    both.iter().for_each(|(_, histogram)| histogram.record(count, attributes))
+                }
             }
-            if let Some(histogram) = &metrics.token_usage {
-                histogram.record(count, &with(&series.attributes, semconv::TOKEN_TYPE, kind));
+            if let Some(histogram) = &tokens.usage {
+                histogram.record(count);
             }
-            let Some(counter) = counter else { continue };
-            let detail = |name| match kind {
-                "input" => usage.prompt_detail(name),
-                _ => usage.completion_detail(name),
-            };
             // What the provider counts apart is told apart; the sum over all stays the count.
             let mut rest = count;
             for (name, modality) in [("audio_tokens", "audio"), ("image_tokens", "image")] {
                 let Some(part) = detail(name).filter(|part| *part > 0) else { continue };
                 let part = part.min(rest);
                 rest -= part;
-                counter.add(part, &with(&series.attributes, semconv::TOKEN_MODALITY, modality));
+                if let Some(counter) = counter {
+                    counter.add(part, &with(&series.attributes, semconv::TOKEN_MODALITY, modality));
+                }
             }
-            if rest < count {
-                counter.add(rest, &with(&series.attributes, semconv::TOKEN_MODALITY, "text"));
-            } else {
-                counter.add(count, &series.attributes);
+            match (&tokens.count, counter) {
+                (Some(bound), _) if rest == count => bound.add(count),
+                (_, Some(counter)) => {
+                    counter.add(rest, &with(&series.attributes, semconv::TOKEN_MODALITY, "text"));
+                }
+                (_, None) => {}
             }
         }
         for (count, counter) in [
@@ -411,24 +432,28 @@ impl Inference {
     }
 
     /// Keeps what leads from the histograms of times to this trace.
-    fn keep_exemplars(&self, duration: f64, attributes: &[KeyValue], first: Option<f64>, series: &Series) {
+    fn keep_exemplars(
+        &self,
+        duration: f64,
+        failed: Option<&[KeyValue]>,
+        first: Option<f64>,
+        series: &Series,
+    ) {
+        const DURATIONS: [Metric; 3] =
+            [semconv::INFERENCE_DURATION, semconv::OPERATION_DURATION, semconv::REQUEST_DURATION];
+        const FIRSTS: [Metric; 3] =
+            [semconv::INFERENCE_FIRST_CHUNK, semconv::OPERATION_FIRST_CHUNK, semconv::FIRST_TOKEN_TIME];
         let Some(context) = self.span.as_ref().map(|span| span.span_context()) else { return };
         if !context.is_sampled() {
             return;
         }
         let (trace, span, at) = (context.trace_id(), context.span_id(), SystemTime::now());
-        let keep = |metrics: &[Metric], labels: &str, value| {
-            for metric in metrics {
-                self.shared.exemplars.keep(*metric, labels, Exemplar { trace, span, value, at });
-            }
-        };
-        let with_error =
-            [semconv::INFERENCE_DURATION, semconv::OPERATION_DURATION, semconv::REQUEST_DURATION];
-        keep(&with_error, &labels(attributes), duration);
+        let exemplar = |value| Exemplar { trace, span, value, at };
+        let failed = failed.map(labels);
+        let labels = failed.as_deref().unwrap_or(&series.labels);
+        self.shared.exemplars.keep(&DURATIONS, labels, exemplar(duration));
         if let Some(first) = first {
-            let without =
-                [semconv::INFERENCE_FIRST_CHUNK, semconv::OPERATION_FIRST_CHUNK, semconv::FIRST_TOKEN_TIME];
-            keep(&without, &labels(&series.attributes), first);
+            self.shared.exemplars.keep(&FIRSTS, &series.labels, exemplar(first));
         }
     }
 
@@ -550,7 +575,7 @@ impl Answer {
     }
 }
 
-fn with(attributes: &[KeyValue], name: &'static str, value: &'static str) -> Vec<KeyValue> {
+fn with(attributes: &[KeyValue], name: &'static str, value: impl Into<Value>) -> Vec<KeyValue> {
     attributes.iter().cloned().chain([KeyValue::new(name, value)]).collect()
 }
 

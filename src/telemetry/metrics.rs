@@ -11,6 +11,7 @@ use opentelemetry::metrics::{
     BoundCounter, BoundHistogram, BoundUpDownCounter, Counter, Histogram, Meter, UpDownCounter,
 };
 
+use super::scrape::labels;
 use super::semconv::{self, Generation, Kind, Metric};
 use super::{MetricNames, process};
 
@@ -56,6 +57,14 @@ impl<T> Both<T> {
 pub(super) struct Series {
     /// The attributes of all its instruments.
     pub(super) attributes: Vec<KeyValue>,
+    /// The same as labels of Prometheus.
+    pub(super) labels: String,
+    pub(super) duration: Vec<Lazy<BoundHistogram<f64>>>,
+    pub(super) request_duration: Lazy<BoundHistogram<f64>>,
+    /// Of an attempt that the upstream answered with 200.
+    pub(super) client_duration: Lazy<BoundHistogram<f64>>,
+    pub(super) input: Tokens,
+    pub(super) output: Tokens,
     pub(super) first_chunk: Vec<Lazy<BoundHistogram<f64>>>,
     pub(super) per_chunk: Vec<Lazy<BoundHistogram<f64>>>,
     pub(super) first_token: Lazy<BoundHistogram<f64>>,
@@ -64,6 +73,14 @@ pub(super) struct Series {
     pub(super) cache_read: Option<Lazy<BoundCounter<u64>>>,
     pub(super) cache_write: Option<Lazy<BoundCounter<u64>>>,
     pub(super) reasoning: Option<Lazy<BoundCounter<u64>>>,
+}
+
+/// Where one kind of tokens is recorded.
+pub(super) struct Tokens {
+    pub(super) per_inference: Vec<Lazy<BoundHistogram<u64>>>,
+    /// The older metric of both kinds.
+    pub(super) usage: Option<Lazy<BoundHistogram<u64>>>,
+    pub(super) count: Option<Lazy<BoundCounter<u64>>>,
 }
 
 /// An instrument that is bound when it is first used: one that is bound counts zero, and a count that nobody
@@ -75,6 +92,9 @@ pub(super) struct OfProvider {
     /// The convention's name of the provider.
     pub(super) name: String,
     pub(super) active: BoundUpDownCounter<i64>,
+    /// Answers that are complete, and attempts that went well.
+    pub(super) complete: Lazy<BoundCounter<u64>>,
+    pub(super) ok: Lazy<BoundCounter<u64>>,
     pub(super) first_byte: BoundHistogram<f64>,
     pub(super) chunk: BoundHistogram<f64>,
 }
@@ -147,24 +167,46 @@ impl Metrics {
 
     fn bind(&self, attributes: Vec<KeyValue>) -> Series {
         let make = Maker { meter: &self.meter, generations: self.generations };
-        let bound = |histogram: Histogram<f64>| -> Lazy<BoundHistogram<f64>> {
-            let attributes = attributes.clone();
-            LazyLock::new(Box::new(move || histogram.bind(&attributes)))
+        let one = |metric: Metric| histogram(make.seconds(metric), attributes.clone());
+        let both = |both: &Both<f64>| {
+            both.iter().map(|(_, instrument)| histogram(instrument.clone(), attributes.clone())).collect()
         };
-        let both = |metrics: &[Metric]| make.both(metrics).0.into_iter().map(|(_, h)| bound(h)).collect();
-        let counter = |metric: Metric| -> Option<Lazy<BoundCounter<u64>>> {
-            let (attributes, counter) = (attributes.clone(), make.counter_of(metric)?);
+        let count = |counter: Option<Counter<u64>>| -> Option<Lazy<BoundCounter<u64>>> {
+            let (attributes, counter) = (attributes.clone(), counter?);
             Some(LazyLock::new(Box::new(move || counter.bind(&attributes))))
         };
+        let tokens = |per_inference: &Both<u64>, kind, counter: &Option<Counter<u64>>| Tokens {
+            per_inference: per_inference
+                .iter()
+                .map(|(_, instrument)| histogram(instrument.clone(), attributes.clone()))
+                .collect(),
+            usage: self.token_usage.clone().map(|instrument| {
+                let kind = KeyValue::new(semconv::TOKEN_TYPE, kind);
+                histogram(instrument, attributes.iter().cloned().chain([kind]).collect())
+            }),
+            count: count(counter.clone()),
+        };
+        let server = attributes
+            .iter()
+            .filter(|pair| matches!(pair.key.as_str(), semconv::SERVER_ADDRESS | semconv::SERVER_PORT));
+        let answered =
+            [KeyValue::new(semconv::HTTP_METHOD, "POST"), KeyValue::new(semconv::HTTP_STATUS, 200)];
+        let answered = server.cloned().chain(answered).collect();
         Series {
-            first_chunk: both(&[semconv::INFERENCE_FIRST_CHUNK, semconv::OPERATION_FIRST_CHUNK]),
-            per_chunk: both(&[semconv::INFERENCE_PER_CHUNK, semconv::OPERATION_PER_CHUNK]),
-            first_token: bound(make.seconds(semconv::FIRST_TOKEN_TIME)),
-            per_token: bound(make.seconds(semconv::TOKEN_TIME)),
-            cost: bound(make.seconds(semconv::USAGE_COST)),
-            cache_read: counter(semconv::USAGE_CACHE_READ),
-            cache_write: counter(semconv::USAGE_CACHE_WRITE),
-            reasoning: counter(semconv::USAGE_REASONING),
+            labels: labels(&attributes),
+            duration: both(&self.duration),
+            request_duration: histogram(self.request_duration.clone(), attributes.clone()),
+            client_duration: histogram(self.client_duration.clone(), answered),
+            input: tokens(&self.input, "input", &self.usage_input),
+            output: tokens(&self.output, "output", &self.usage_output),
+            first_chunk: both(&make.both(&[semconv::INFERENCE_FIRST_CHUNK, semconv::OPERATION_FIRST_CHUNK])),
+            per_chunk: both(&make.both(&[semconv::INFERENCE_PER_CHUNK, semconv::OPERATION_PER_CHUNK])),
+            first_token: one(semconv::FIRST_TOKEN_TIME),
+            per_token: one(semconv::TOKEN_TIME),
+            cost: one(semconv::USAGE_COST),
+            cache_read: count(make.counter_of(semconv::USAGE_CACHE_READ)),
+            cache_write: count(make.counter_of(semconv::USAGE_CACHE_WRITE)),
+            reasoning: count(make.counter_of(semconv::USAGE_REASONING)),
             attributes,
         }
     }
@@ -178,8 +220,14 @@ impl Metrics {
         let provider = KeyValue::new(semconv::PROVIDER, name.to_owned());
         let overhead = make.seconds(semconv::OVERHEAD);
         let phase = |phase| overhead.bind(&[provider.clone(), KeyValue::new(semconv::PHASE, phase)]);
+        let counter = |counter: &Counter<u64>, name, value| -> Lazy<BoundCounter<u64>> {
+            let (counter, attributes) = (counter.clone(), [provider.clone(), KeyValue::new(name, value)]);
+            LazyLock::new(Box::new(move || counter.bind(&attributes)))
+        };
         let of_provider = OfProvider {
             name: name.to_owned(),
+            complete: counter(&self.stream_end, semconv::END_REASON, "complete"),
+            ok: counter(&self.attempts, semconv::OUTCOME, "ok"),
             active: make.up_down(semconv::STREAMS_ACTIVE).bind(std::slice::from_ref(&provider)),
             first_byte: phase("first_byte"),
             chunk: phase("chunk"),
@@ -187,6 +235,10 @@ impl Metrics {
         let mut all = self.providers.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(name.to_owned()).or_insert_with(|| Arc::new(of_provider)))
     }
+}
+
+fn histogram<T: 'static>(instrument: Histogram<T>, attributes: Vec<KeyValue>) -> Lazy<BoundHistogram<T>> {
+    LazyLock::new(Box::new(move || instrument.bind(&attributes)))
 }
 
 /// Makes instruments as the table of metrics describes them.

@@ -68,10 +68,10 @@ impl MetricReader for Scraped {
 
 /// The latest trace in each bucket of each series.
 #[derive(Default)]
-pub(super) struct Exemplars(Mutex<HashMap<Place, Vec<Option<Exemplar>>>>);
+pub(super) struct Exemplars(Mutex<HashMap<String, Vec<Buckets>>>);
 
-/// A metric's name, and the labels of one of its series.
-type Place = (&'static str, String);
+/// The buckets of the metric of that name, in the series whose labels they are found by.
+type Buckets = (&'static str, Vec<Option<Exemplar>>);
 
 /// One measurement, and the span it was made in.
 #[derive(Debug, Clone, Copy)]
@@ -83,21 +83,30 @@ pub(super) struct Exemplar {
 }
 
 impl Exemplars {
-    /// Keeps a measurement that went into the series of `metric` with these labels.
-    pub(super) fn keep(&self, metric: Metric, labels: &str, exemplar: Exemplar) {
-        let Kind::Histogram(bounds) = metric.kind else { return };
+    /// Keeps a measurement that went into the series of each of `metrics` with these labels.
+    pub(super) fn keep(&self, metrics: &[Metric], labels: &str, exemplar: Exemplar) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let buckets =
-            kept.entry((metric.name, labels.to_owned())).or_insert_with(|| vec![None; bounds.len() + 1]);
-        let bucket = bounds.partition_point(|bound| *bound < exemplar.value);
-        if let Some(bucket) = buckets.get_mut(bucket) {
-            *bucket = Some(exemplar);
+        if !kept.contains_key(labels) {
+            kept.insert(labels.to_owned(), Vec::new());
+        }
+        let Some(series) = kept.get_mut(labels) else { return };
+        for metric in metrics {
+            let Kind::Histogram(bounds) = metric.kind else { continue };
+            let at = series.iter().position(|(name, _)| *name == metric.name).unwrap_or_else(|| {
+                series.push((metric.name, vec![None; bounds.len() + 1]));
+                series.len() - 1
+            });
+            let bucket = bounds.partition_point(|bound| *bound < exemplar.value);
+            if let Some(kept) = series.get_mut(at).and_then(|(_, buckets)| buckets.get_mut(bucket)) {
+                *kept = Some(exemplar);
+            }
         }
     }
 
     fn of(&self, name: &'static str, labels: &str) -> Vec<Option<Exemplar>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&(name, labels.to_owned())).cloned().unwrap_or_default()
+        let series = kept.get(labels).and_then(|series| series.iter().find(|(known, _)| *known == name));
+        series.map(|(_, buckets)| buckets.clone()).unwrap_or_default()
     }
 }
 
@@ -287,7 +296,7 @@ mod tests {
             at: UNIX_EPOCH + Duration::from_millis(1500),
         };
         let kind = Kind::Histogram(&[0.5, 1.0]);
-        exemplars.keep(Metric { kind, ..metric }, &labels(&attributes), exemplar);
+        exemplars.keep(&[Metric { kind, ..metric }], &labels(&attributes), exemplar);
         write(&reader, &exemplars, format)
     }
 
