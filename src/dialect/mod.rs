@@ -5,11 +5,11 @@
 
 pub mod envelope;
 pub mod openai_chat;
+pub mod outgoing;
 
-use bytes::Bytes;
-use url::Url;
+pub use outgoing::{Outgoing, Target};
 
-use crate::chat::Chat;
+use crate::chat::{Chat, RequestError};
 use crate::event::{Delta, Repairs};
 use crate::framing::{Frame, Framer, Framing};
 
@@ -21,11 +21,26 @@ pub trait Dialect: Send + Sync {
     /// What the normalizer must know of the provider.
     fn quirks(&self) -> Quirks;
 
-    /// The request that asks `model` at `base_url`, streaming; without keys.
-    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes>;
+    /// How a key is sent, where the dialect has a way of its own.
+    fn auth(&self) -> Option<Auth> {
+        None
+    }
+
+    /// The request that asks the target, streaming; without keys. What the dialect cannot express is the
+    /// client's mistake, which names the field, or is left out and named where that is harmless.
+    fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
     /// The decoder for one answer.
     fn decoder(&self) -> Box<dyn Decoder>;
+}
+
+/// How a key is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `authorization: Bearer …`.
+    Bearer,
+    /// In a header of this name.
+    Header(&'static str),
 }
 
 /// What the normalizer must know of the provider.

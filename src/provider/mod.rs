@@ -42,6 +42,7 @@ mod xai;
 mod zhipu;
 
 use crate::dialect::AnyDialect;
+pub use crate::dialect::Auth;
 
 /// A provider that millpond knows.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,7 @@ pub struct Provider {
     pub key_env: &'static [&'static str],
     /// The provider is usually a server of one's own, which needs no key: it is set up by saying where it is.
     pub is_local: bool,
-    /// How the key is sent.
+    /// How the key is sent, unless the dialect has a way of its own.
     pub auth: Auth,
     /// One entry per dialect that it speaks; the first is its default.
     pub dialects: &'static [Entry],
@@ -68,15 +69,6 @@ pub struct Entry {
     pub dialect: AnyDialect,
 }
 
-/// How a key is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// `authorization: Bearer …`.
-    Bearer,
-    /// In a header of this name.
-    Header(&'static str),
-}
-
 impl Provider {
     const PLAIN: Provider =
         Provider { name: "", key_env: &[], is_local: false, auth: Auth::Bearer, dialects: &[] };
@@ -84,6 +76,11 @@ impl Provider {
     /// The row of that name.
     pub fn find(name: &str) -> Option<&'static Provider> {
         PROVIDERS.iter().find(|provider| provider.name == name)
+    }
+
+    /// Its entry for the dialect of that name.
+    pub fn entry(&self, dialect: &str) -> Option<&'static Entry> {
+        self.dialects.iter().find(|entry| entry.dialect.name() == dialect)
     }
 }
 

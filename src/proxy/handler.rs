@@ -19,7 +19,7 @@ use super::route::{Route, route};
 use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
-use crate::dialect::framer;
+use crate::dialect::{Outgoing, Target, framer};
 use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
 use crate::pipeline::Pipeline;
@@ -42,13 +42,24 @@ pub(super) async fn chat_completions(
     let body = read_body(&head.headers, body, app.config.limits.body_bytes).await?;
     let chat = Chat::read(&body)?;
     drop(body);
-    let relay = ask(&app, &chat, &head.headers)?;
+    let (relay, dropped) = ask(&app, &chat, &head.headers)?;
     let limits = app.config.limits;
-    if chat.stream { stream(relay, limits.headers_after).await } else { object(relay).await }
+    let response = if chat.stream { stream(relay, limits.headers_after).await } else { object(relay).await };
+    response.map(|response| with_dropped(response, &dropped))
+}
+
+/// Names the fields of the request that the provider cannot take and that were left out.
+fn with_dropped(mut response: Response, dropped: &[String]) -> Response {
+    if !dropped.is_empty()
+        && let Ok(names) = HeaderValue::from_str(&dropped.join(", "))
+    {
+        response.headers_mut().insert("x-millpond-dropped", names);
+    }
+    response
 }
 
 /// Makes the relay that asks the provider which the chat's model names.
-fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>, Error> {
+fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<(Box<Relay>, Vec<String>), Error> {
     let Route { upstream, model } =
         route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
     let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
@@ -57,7 +68,8 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
     })?;
     upstream::check_key(upstream, model, client_headers)?;
     let dialect = upstream.dialect.as_dialect();
-    let mut request = dialect.request(base_url, model, chat);
+    let target = Target { provider: &upstream.name, base_url, model };
+    let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
     let request = upstream::to_reqwest(&app.client, request)?;
     let limits = app.config.limits;
@@ -72,7 +84,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
     } else {
         Form::Object(Box::new(Fold::new(reasoning)))
     };
-    Ok(Relay::new(Parts {
+    let relay = Relay::new(Parts {
         sending: Box::pin(request.send()),
         pipeline: Pipeline::new(
             framer(dialect, limits.frame_bytes),
@@ -84,7 +96,8 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<Box<Relay>,
         limits,
         provider: upstream.name.clone(),
         key: upstream.key.clone(),
-    }))
+    });
+    Ok((relay, dropped))
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line

@@ -12,11 +12,8 @@ mod memory;
 mod mend;
 mod request;
 
-use bytes::Bytes;
-use url::Url;
-
-use super::{AnyDialect, Decoder, Dialect, Quirks, ThinkTags};
-use crate::chat::Chat;
+use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
+use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
 /// The dialect's value: its fields are the quirks of a provider.
@@ -88,8 +85,8 @@ impl Dialect for OpenAiChat {
         Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional }
     }
 
-    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes> {
-        request::request(self, base_url, model, chat)
+    fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
+        Ok(request::request(self, target, chat))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
