@@ -279,6 +279,7 @@ fn compare(plain: &Plain, answer: &Answer, think_tags: bool) -> Vec<String> {
     if answer.end == End::Complete {
         failures.extend(compare_usage(plain, answer.usage.as_ref()));
         failures.extend(compare_unknown(&plain.unknown, &answer.unknown));
+        failures.extend(compare_parts(&plain.parts, &answer.unknown));
     }
     failures
 }
@@ -418,6 +419,14 @@ fn compare_unknown(said: &[Unknown], sent: &[Unknown]) -> Vec<String> {
     let invented = sent.keys().filter(|field| !said.contains_key(*field));
     failures.extend(invented.map(|field| format!("B3: {field:?} was invented")));
     failures
+}
+
+/// Every part that no field of the API can carry is there, in order.
+fn compare_parts(said: &[Value], sent: &[Unknown]) -> Option<String> {
+    let lists = sent.iter().filter(|unknown| unknown.name == "content_parts");
+    let sent: Vec<&Value> = lists.flat_map(|unknown| unknown.value.as_array().unwrap()).collect();
+    let same = said.is_empty() || said.iter().eq(sent.iter().copied());
+    (!same).then(|| format!("B3: {} parts of content, the recording has {}", sent.len(), said.len()))
 }
 
 fn values_by_field<'a>(

@@ -3,9 +3,12 @@
 //! A [`Dialect`] is a value whose fields are its quirks; a compatible provider is a constant of an existing
 //! dialect's type. [`envelope`] reads the error objects of all of them.
 
+pub mod anthropic;
 pub mod envelope;
+mod mend;
 pub mod openai_chat;
 pub mod outgoing;
+mod payload;
 
 pub use outgoing::{Outgoing, Target};
 
@@ -50,6 +53,9 @@ pub struct Quirks {
     pub think_tags: ThinkTags,
     /// An end mark completes the answer even where a choice has no finish reason.
     pub finish_optional: bool,
+    /// The dialect has words of its own for what chat completions says: to translate them, or to mint what
+    /// it has no field for, is no repair.
+    pub is_foreign: bool,
 }
 
 /// Where a provider puts reasoning into the text.
@@ -89,16 +95,19 @@ pub enum DecodeError {
 pub enum AnyDialect {
     /// `openai-chat`.
     OpenAiChat(openai_chat::OpenAiChat),
+    /// `anthropic`.
+    Anthropic(anthropic::Anthropic),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
+            "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
             _ => None,
         }
     }
@@ -107,6 +116,7 @@ impl AnyDialect {
     pub fn name(&self) -> &'static str {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
+            AnyDialect::Anthropic(_) => "anthropic",
         }
     }
 
@@ -114,6 +124,7 @@ impl AnyDialect {
     pub fn as_dialect(&self) -> &dyn Dialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
+            AnyDialect::Anthropic(dialect) => dialect,
         }
     }
 }

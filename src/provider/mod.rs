@@ -3,6 +3,7 @@
 //! A row says where a provider is, in which environment variable its key usually stands, and which
 //! dialects it speaks. What is odd about it are fields of the dialect's value.
 
+mod anthropic;
 mod azure;
 mod baseten;
 mod cerebras;
@@ -88,6 +89,7 @@ impl Provider {
 pub const PROVIDERS: &[Provider] = &[
     openrouter::PROVIDER,
     openai::PROVIDER,
+    anthropic::PROVIDER,
     azure::PROVIDER,
     deepseek::PROVIDER,
     groq::PROVIDER,

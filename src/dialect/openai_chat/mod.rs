@@ -9,7 +9,6 @@
 mod chunk;
 mod decode;
 mod memory;
-mod mend;
 mod request;
 
 use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
@@ -82,7 +81,7 @@ impl Dialect for OpenAiChat {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional }
+        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, is_foreign: false }
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {

@@ -1,6 +1,7 @@
 //! A plain reading of what an upstream sent: `serde_json::Value`, `if` and `+`. It is slow, knows no
 //! streaming, and shares nothing with the code under test, so that the two can be compared.
 
+mod anthropic;
 mod openai_chat;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub struct Plain {
     pub usages: Vec<Value>,
     /// Fields that say something and have no meaning in the API, in the order they came.
     pub unknown: Vec<Unknown>,
+    /// Parts of the content that no field of the API can carry, whole.
+    pub parts: Vec<Value>,
     /// The end mark came.
     pub done: bool,
     /// An error was reported.
@@ -59,7 +62,7 @@ pub enum Ending {
 type Reader = fn(&[u8]) -> Plain;
 
 /// The readers, by the dialect's name.
-const READERS: &[(&str, Reader)] = &[("openai-chat", openai_chat::read)];
+const READERS: &[(&str, Reader)] = &[("openai-chat", openai_chat::read), ("anthropic", anthropic::read)];
 
 /// True if there is a plain reader of the dialect.
 pub fn can_read(dialect: &str) -> bool {
