@@ -439,7 +439,7 @@ impl<'a> Detail<'a> {
                 signature: word("signature"),
             }
         };
-        Some(Detail { body, format: None, id: None, index: None })
+        Some(Detail { body, format: Some(Cow::Borrowed("anthropic-claude-v1")), id: None, index: None })
     }
 
     /// True if the item is the next piece of this one.

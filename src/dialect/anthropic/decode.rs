@@ -14,6 +14,19 @@ const BLOCKS_LIMIT: usize = 256;
 /// What is kept back of one block at most, in bytes; beyond it, it leaves as it is.
 const KEPT_LIMIT: usize = 1 << 20;
 
+/// The kinds of events whose unknown fields are carried; an unknown kind says nothing of this answer.
+const KINDS: [&str; 7] = [
+    "message_start",
+    "message_delta",
+    "message_stop",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "ping",
+];
+/// Their known fields.
+const KNOWN: [&str; 7] = ["type", "index", "delta", "content_block", "message", "usage", "error"];
+
 /// The decoder of one answer.
 #[derive(Debug, Default)]
 pub(super) struct AnthropicDecoder {
@@ -83,13 +96,8 @@ impl State {
     ) -> Result<(), DecodeError> {
         let named = || std::str::from_utf8(frame.name).map(Cow::Borrowed).unwrap_or_default();
         let kind = event.find("type").and_then(json::word).unwrap_or_else(named);
-        if kind != "message" && kind != "error" {
-            unknown(
-                event,
-                &["type", "index", "delta", "content_block", "message", "usage", "error"],
-                Scope::Answer,
-                out,
-            );
+        if KINDS.contains(&kind.as_ref()) {
+            unknown(event, &KNOWN, Scope::Answer, out);
         }
         match kind.as_ref() {
             "content_block_delta" => self.block_delta(event, out, repairs)?,
@@ -214,7 +222,10 @@ impl State {
                 let input = members.find("input").filter(|raw| !json::says_nothing(raw));
                 let mut fields = Vec::new();
                 for (name, value) in &members.0 {
-                    if !matches!(name.as_ref(), "type" | "id" | "name" | "input" | "cache_control") {
+                    if !matches!(
+                        name.as_ref(),
+                        "type" | "id" | "name" | "input" | "index" | "function" | "extra_content"
+                    ) {
                         fields.push(Field { name: name.clone(), value: Cow::Borrowed(*value) });
                     }
                 }
@@ -232,7 +243,7 @@ impl State {
             Some(_) | None => {
                 let waits = members.find("input").is_some_and(json::says_nothing);
                 if !waits {
-                    out.push(part(Cow::Borrowed(raw)));
+                    part(raw, out);
                 }
                 // What came whole already left.
                 let raw = if waits { raw.to_owned() } else { String::new() };
@@ -277,7 +288,7 @@ impl State {
             }
             Some(_) | None => {
                 repairs.count(Repair::UnknownFrame);
-                out.push(part(Cow::Borrowed(raw)));
+                part(raw, out);
             }
         }
         Ok(())
@@ -329,7 +340,7 @@ impl State {
     fn cite<'a>(&mut self, index: i64, citation: &'a str, out: &mut Vec<Delta<'a>>) {
         let block = self.blocks.iter_mut().find(|(known, _)| *known == index);
         let Some((_, Block::Text { citations, length, .. })) = block else {
-            out.push(annotations(&[citation.to_owned()], self.said, self.said));
+            annotations(&[citation.to_owned()], self.said, self.said, out);
             return;
         };
         citations.push(citation.to_owned());
@@ -337,7 +348,7 @@ impl State {
         if *length > KEPT_LIMIT {
             *length = 0;
             let (citations, start) = (std::mem::take(citations), self.start(index));
-            out.push(annotations(&citations, start, self.said));
+            annotations(&citations, start, self.said, out);
         }
     }
 
@@ -363,10 +374,10 @@ impl State {
     fn give_up<'a>(&mut self, block: Block, out: &mut Vec<Delta<'a>>) {
         match block {
             Block::Text { start, citations, .. } if !citations.is_empty() => {
-                out.push(annotations(&citations, start, self.said));
+                annotations(&citations, start, self.said, out);
             }
             Block::Other { raw, input } if !raw.is_empty() || !input.is_empty() => {
-                out.push(part(Cow::Owned(with_input(&raw, &input))));
+                part(&with_input(&raw, &input), out);
             }
             Block::Text { .. } | Block::Thinking(_) | Block::Tool { .. } | Block::Other { .. } => {}
         }
@@ -433,10 +444,25 @@ fn detail<'a>(kind: &str, name: &str, raw: &str, item: u32) -> Delta<'a> {
     Delta::Detail { choice: 0, detail: Box::new(Detail { raw: Cow::Owned(raw), text: None, signs: None }) }
 }
 
-/// A block that no other field can carry.
-fn part(raw: Cow<'_, str>) -> Delta<'_> {
-    let field = Field { name: Cow::Borrowed("content_parts"), value: Cow::Owned(format!("[{raw}]")) };
-    Delta::Unknown(Scope::Delta(0), field)
+/// Carries a block that no other field can carry.
+fn part(raw: &str, out: &mut Vec<Delta<'_>>) {
+    carry("content_parts", raw, out);
+}
+
+/// Adds JSON texts to a list that the frame carries beside the text.
+fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
+    for delta in out.iter_mut() {
+        if let Delta::Unknown(Scope::Delta(0), field) = delta
+            && field.name == name
+        {
+            let list = field.value.to_mut();
+            list.truncate(list.len() - 1);
+            list.push_str(&format!(",{raw}]"));
+            return;
+        }
+    }
+    let field = Field { name: Cow::Borrowed(name), value: Cow::Owned(format!("[{raw}]")) };
+    out.push(Delta::Unknown(Scope::Delta(0), field));
 }
 
 /// The block with the input that its deltas made; input that is no JSON, because it was cut, stays text.
@@ -455,18 +481,16 @@ fn with_input(raw: &str, input: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What a text cites, in the API's shape; the citation itself stays beside it.
-fn annotations<'a>(citations: &[String], start: usize, end: usize) -> Delta<'a> {
-    let mut out = Vec::from(b"[");
+/// Carries what a text cites, in the API's shape; the citation itself stays beside it.
+fn annotations(citations: &[String], start: usize, end: usize, out: &mut Vec<Delta<'_>>) {
+    let mut list = Vec::new();
     for (at, raw) in citations.iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            list.push(b',');
         }
-        annotation(raw, start, end, &mut out);
+        annotation(raw, start, end, &mut list);
     }
-    out.push(b']');
-    let value = Cow::Owned(String::from_utf8_lossy(&out).into_owned());
-    Delta::Unknown(Scope::Delta(0), Field { name: Cow::Borrowed("annotations"), value })
+    carry("annotations", &String::from_utf8_lossy(&list), out);
 }
 
 fn annotation(raw: &str, start: usize, end: usize, out: &mut Vec<u8>) {

@@ -85,6 +85,9 @@ fn refuse(chat: &Chat) -> Result<(), RequestError> {
     Ok(())
 }
 
+/// A tool with its name.
+type Named<'a> = (Option<Cow<'a, str>>, Tool<'a>);
+
 struct Builder<'a> {
     chat: &'a Chat,
     family: Family,
@@ -241,7 +244,7 @@ impl<'a> Builder<'a> {
     }
 
     fn file<'b>(&mut self, media: &'b Media<'b>, place: Place) -> Result<BlockBody<'b>, RequestError> {
-        let title = media.name.as_ref().map(borrow);
+        let title = media.name.as_deref().map(borrow);
         if let message::Source::Inline { media_type, base64 } = &media.source {
             match media_type.as_ref() {
                 "application/pdf" => {}
@@ -295,7 +298,7 @@ impl<'a> Builder<'a> {
         Ok(Block { body, cache_control: marker.map(Raw) })
     }
 
-    fn tools(&mut self) -> Result<Vec<(Option<Cow<'a, str>>, Tool<'a>)>, RequestError> {
+    fn tools(&mut self) -> Result<Vec<Named<'a>>, RequestError> {
         let mut tools = Vec::new();
         for (at, tool) in self.chat.tools()?.into_iter().enumerate() {
             tools.push(match tool {
@@ -327,10 +330,7 @@ impl<'a> Builder<'a> {
     }
 
     /// How tools are chosen, and those that may be.
-    fn choice(
-        &mut self,
-        tools: Vec<(Option<Cow<'a, str>>, Tool<'a>)>,
-    ) -> Result<(Vec<Tool<'a>>, Option<Choice<'a>>), RequestError> {
+    fn choice(&mut self, tools: Vec<Named<'a>>) -> Result<(Vec<Tool<'a>>, Option<Choice<'a>>), RequestError> {
         let choice = self.chat.tool_choice()?;
         let alone = self.chat.parallel_tool_calls() == Some(false);
         let mut allowed: Option<Vec<Cow<'a, str>>> = None;
@@ -506,8 +506,11 @@ fn lost_its_thoughts(messages: &[Message<'_>]) -> bool {
 
 /// The signed reasoning of a message, in its order; what another provider signed is of no use here.
 fn thoughts<'b>(message: &'b Message<'b>) -> Vec<Block<'b>> {
-    let ours = |detail: &&message::Detail<'b>| {
-        detail.format.as_deref().is_none_or(|format| format.starts_with("anthropic") || format == "unknown")
+    let ours = |detail: &&message::Detail<'b>| match (detail.format.as_deref(), &detail.body) {
+        (Some(format), _) if format.starts_with("anthropic") => true,
+        // Clients may forget the form of a text, but what is encrypted could be anyone's.
+        (None | Some("unknown"), DetailBody::Text { .. }) => true,
+        (_, _) => false,
     };
     let body = |detail: &'b message::Detail<'b>| match &detail.body {
         DetailBody::Text { text, signature: Some(signature) } => {
@@ -543,6 +546,6 @@ fn tool_id(id: &str) -> Cow<'_, str> {
     Cow::Owned(id.chars().map(|c| if fits(c) { c } else { '_' }).collect())
 }
 
-fn borrow<'b>(text: &'b Cow<'_, str>) -> Cow<'b, str> {
-    Cow::Borrowed(text.as_ref())
+fn borrow(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }

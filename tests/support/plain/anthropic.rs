@@ -56,7 +56,7 @@ impl Reading {
             return;
         }
         let known = ["type", "index", "delta", "content_block", "message", "usage"];
-        if kind != "message" {
+        if kind.starts_with("message_") || kind.starts_with("content_block_") || kind == "ping" {
             self.keep(Place::Answer, event, &known);
         }
         let index = event["index"].as_i64().unwrap_or(0);
