@@ -15,6 +15,19 @@ use millpond::provider::Provider;
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
+const ANTHROPIC_START: &str = r#"event: message_start
+data: {"type":"message_start","message":{"id":"msg_01","type":"message","role":"assistant","model":"claude-sonnet-4-6","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+const ANTHROPIC_TEXT: &str = r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" significantly from its"}}"#;
+const ANTHROPIC_REASONING: &str = r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":" significantly from its"}}"#;
+const ANTHROPIC_TOOL: &str = r#"event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"toolu_01","name":"f","input":{}}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":\""}}"#;
+const ANTHROPIC_TOOL_MORE: &str = r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"pond"}}"#;
 const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
 const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
 const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
@@ -67,6 +80,21 @@ fn per_frame(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str)
 #[divan::bench]
 fn text_openai(bencher: Bencher<'_, '_>) {
     per_frame(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_anthropic(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "anthropic", ANTHROPIC_START, ANTHROPIC_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_anthropic(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "anthropic", ANTHROPIC_START, ANTHROPIC_REASONING);
+}
+
+#[divan::bench]
+fn tool_anthropic(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "anthropic", ANTHROPIC_TOOL, ANTHROPIC_TOOL_MORE);
 }
 
 #[divan::bench]

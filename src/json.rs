@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Error, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// A list of members that is short enough to be looked through for every name.
@@ -132,6 +133,40 @@ pub fn write_raw(raw: &str, out: &mut Vec<u8>) {
 /// Appends a number in decimal.
 pub fn write_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// JSON text that serde writes as it is. It must be valid: it was read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(pub &'a str);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// Appends `base` with the members of `over` put into it: objects are joined member by member, of anything
+/// else the value of `over` counts.
+pub fn write_merged(base: &str, over: &str, out: &mut Vec<u8>) {
+    let (base, over) = (base.trim(), over.trim());
+    if !base.starts_with('{') || !over.starts_with('{') {
+        return out.extend_from_slice(over.as_bytes());
+    }
+    let (base, over) = (Members::of(base), Members::of(over));
+    out.push(b'{');
+    let added = over.0.iter().filter(|(name, _)| base.find(name).is_none());
+    for (at, (name, value)) in base.0.iter().chain(added).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        match over.find(name).filter(|_| base.find(name).is_some()) {
+            Some(other) => write_merged(value, other, out),
+            None => out.extend_from_slice(value.as_bytes()),
+        }
+    }
+    out.push(b'}');
 }
 
 /// The members of an object in the order they were written, values raw; empty for any other JSON. Of a name
@@ -270,6 +305,13 @@ mod tests {
         let mut out = Vec::new();
         write_raw("{\n \"a\":\r\n1}", &mut out);
         assert_eq!(out, b"{  \"a\":  1}");
+    }
+
+    #[test]
+    fn objects_are_joined_member_by_member() {
+        let mut out = Vec::new();
+        write_merged(r#"{"a":{"x":1,"y":2},"b":[1]}"#, r#"{"a":{"y":3.0,"z":4},"b":[2],"c":null}"#, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":{"x":1,"y":3.0,"z":4},"b":[2],"c":null}"#);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::dialect::{DecodeError, Decoder, Quirks, envelope};
 use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Sink, Usage};
-use crate::framing::{Frame, Framer};
+use crate::framing::{Frame, FrameError, Framer};
 use crate::normalize::{Birth, End, Normalizer};
 
 /// The machine that reads one answer.
@@ -52,7 +52,8 @@ impl Pipeline {
                     }
                 }
                 Ok(None) => return,
-                Err(_) => return self.end(Some(FaultCode::TooLarge), sink),
+                Err(FrameError::TooLong(_)) => return self.end(Some(FaultCode::TooLarge), sink),
+                Err(FrameError::Damaged) => return self.end(Some(FaultCode::Malformed), sink),
             }
         }
     }

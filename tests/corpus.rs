@@ -1,4 +1,5 @@
-//! Real recordings of real providers: `../shared/corpus`, where it is present.
+//! Real recordings of real providers: `../shared/corpus`, or the folder that `CORPUS_FOLDER` names, where it
+//! is present. `CORPUS_ONLY` takes the recordings whose path has that text.
 //!
 //! Every recording goes through the filter. What comes out must obey the contract, say what a plain
 //! reading of the recording says, end as the recording ends, be the same however the recording is cut, and
@@ -10,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use millpond::dialect::envelope;
+use millpond::dialect::{AnyDialect, envelope};
+use millpond::framing::Framing;
 use serde::Deserialize;
 use serde_json::Value;
 use support::contract::{
@@ -38,7 +40,8 @@ struct Reply {
 
 /// The corpus, or nothing where it is not present.
 fn corpus() -> Option<PathBuf> {
-    let folder = support::root().join("../shared/corpus");
+    let beside = support::root().join("../shared/corpus");
+    let folder = std::env::var_os("CORPUS_FOLDER").map_or(beside, PathBuf::from);
     if !folder.join("CATALOG.jsonl").is_file() {
         println!("SKIPPED: there is no corpus at {}", folder.display());
         return None;
@@ -55,7 +58,7 @@ fn lines<T: for<'a> Deserialize<'a>>(file: &Path) -> Vec<T> {
 fn every_recording_becomes_a_clean_stream() {
     let Some(folder) = corpus() else { return };
     let mut rows: Vec<Row> = lines(&folder.join("CATALOG.jsonl"));
-    rows.retain(|row| row.dialect == "openai-chat");
+    rows.retain(|row| plain::can_read(dialect_name(&row.dialect)));
     if let Ok(part) = std::env::var("CORPUS_ONLY") {
         rows.retain(|row| row.file.contains(&part));
     }
@@ -97,10 +100,27 @@ fn provider_of(catalogued: &str) -> &str {
     }
 }
 
+/// The name of the dialect for a name of the catalogue.
+fn dialect_name(catalogued: &str) -> &str {
+    match catalogued {
+        "anthropic-messages" => "anthropic",
+        "cohere-v2" => "cohere",
+        "ollama-ndjson" => "ollama",
+        "bedrock-converse" => "bedrock",
+        other => other,
+    }
+}
+
+/// The dialect of a recording, with the provider's quirks where its row has them.
+fn dialect(row: &Row) -> AnyDialect {
+    let (provider, name) = (provider_of(&row.provider), dialect_name(&row.dialect));
+    dialect_of(&format!("{provider}+{name}"))
+}
+
 /// The recorded body; one that lost its framing gets it back.
 fn body_of(row: &Row, folder: &Path) -> Vec<u8> {
     let recorded = support::read(&folder.join(&row.file));
-    if row.framing == "sse" {
+    if row.framing != "jsonl" || dialect(row).as_dialect().framing() != Framing::Sse {
         return recorded;
     }
     let text = String::from_utf8(recorded).unwrap();
@@ -110,14 +130,14 @@ fn body_of(row: &Row, folder: &Path) -> Vec<u8> {
 
 fn check(row: &Row, folder: &Path) -> Vec<String> {
     let body = body_of(row, folder);
-    let dialect = dialect_of(provider_of(&row.provider));
+    let dialect = dialect(row);
     let quirks = dialect.as_dialect().quirks();
     let (whole, report) = filter(dialect, &body, true, false);
     let answer = match check_stream(&whole, true) {
         Ok(answer) => answer,
         Err(rule) => return vec![format!("breaks {rule}")],
     };
-    let plain = plain::read(&body);
+    let plain = plain::read(dialect.name(), &body);
     let mut failures = compare(&plain, &answer, quirks.think_tags != Default::default());
     failures.extend(answer.usage.as_ref().and_then(|usage| check_parts(usage).err()));
     let ending = match answer.end {
@@ -146,7 +166,7 @@ fn fault_of(answer: &Answer) -> Option<String> {
 
 /// The same bytes leave however they came.
 fn check_cuts(row: &Row, body: &[u8], whole: &[u8]) -> Vec<String> {
-    let dialect = dialect_of(provider_of(&row.provider));
+    let dialect = dialect(row);
     let mut failures = Vec::new();
     let mut compare = |how: &str, pieces: &mut dyn Iterator<Item = &[u8]>| {
         let out = support::stream(dialect, pieces);
@@ -174,7 +194,7 @@ fn check_cuts(row: &Row, body: &[u8], whole: &[u8]) -> Vec<String> {
 
 /// A client that does not ask for usage gets the same answer without it (E2).
 fn check_unasked(row: &Row, body: &[u8], answer: &Answer) -> Vec<String> {
-    let (out, _) = filter(dialect_of(provider_of(&row.provider)), body, false, false);
+    let (out, _) = filter(dialect(row), body, false, false);
     match check_stream(&out, false) {
         Ok(unasked) if Answer { usage: None, ..answer.clone() } == unasked => Vec::new(),
         Ok(_) => vec!["E2: another answer when usage is not asked for".to_owned()],
@@ -184,7 +204,7 @@ fn check_unasked(row: &Row, body: &[u8], answer: &Answer) -> Vec<String> {
 
 /// The object says what the stream says (H1).
 fn check_fold(row: &Row, body: &[u8], answer: &Answer) -> Vec<String> {
-    let (out, _) = filter(dialect_of(provider_of(&row.provider)), body, true, true);
+    let (out, _) = filter(dialect(row), body, true, true);
     let object = match check_object(&out) {
         Ok(object) => object,
         Err(rule) => return vec![format!("as an object, breaks {rule}")],
@@ -259,6 +279,7 @@ fn compare(plain: &Plain, answer: &Answer, think_tags: bool) -> Vec<String> {
     if answer.end == End::Complete {
         failures.extend(compare_usage(plain, answer.usage.as_ref()));
         failures.extend(compare_unknown(&plain.unknown, &answer.unknown));
+        failures.extend(compare_parts(&plain.parts, &answer.unknown));
     }
     failures
 }
@@ -398,6 +419,14 @@ fn compare_unknown(said: &[Unknown], sent: &[Unknown]) -> Vec<String> {
     let invented = sent.keys().filter(|field| !said.contains_key(*field));
     failures.extend(invented.map(|field| format!("B3: {field:?} was invented")));
     failures
+}
+
+/// Every part that no field of the API can carry is there, in order.
+fn compare_parts(said: &[Value], sent: &[Unknown]) -> Option<String> {
+    let lists = sent.iter().filter(|unknown| unknown.name == "content_parts");
+    let sent: Vec<&Value> = lists.flat_map(|unknown| unknown.value.as_array().unwrap()).collect();
+    let same = said.is_empty() || said.iter().eq(sent.iter().copied());
+    (!same).then(|| format!("B3: {} parts of content, the recording has {}", sent.len(), said.len()))
 }
 
 fn values_by_field<'a>(

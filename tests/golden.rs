@@ -1,11 +1,12 @@
 //! What an answer becomes: every case of `tests/golden/<provider>/<case>/`.
 //!
-//! `upstream.sse` is what the provider sends. `events.ndjson` is what the pipeline makes of it, one event a
+//! `upstream.sse`, `upstream.ndjson` or `upstream.bin` is what the provider sends. `events.ndjson` is what the pipeline makes of it, one event a
 //! line and the repairs at last, to be read in review. `downstream.sse` is what a client gets that asked
 //! for usage. Where there is an `object.json`, it is what a client gets that asked for no stream.
 //!
 //! `UPDATE_GOLDEN=1` writes the expected files anew (an empty `object.json` asks for one); the diff is then
-//! reviewed like code. A folder that is named after no row of the table uses the plain dialect.
+//! reviewed like code. A folder is named after a row of the table, for its first dialect, or
+//! `<row>+<dialect>` for another one; a folder that is named after a dialect uses it without quirks.
 
 mod support;
 
@@ -20,13 +21,19 @@ use support::contract::{Answer, End, check_object, check_parts, check_stream};
 use support::{Case, difference, filter, golden_bodies, golden_cases, in_parallel};
 
 #[test]
-fn every_row_of_the_table_has_a_case() {
+fn every_entry_of_the_table_has_a_case() {
     let cases = golden_cases();
-    let empty: Vec<String> = PROVIDERS
-        .iter()
-        .filter(|row| !cases.iter().any(|case| case.provider == row.name && case.upstream().is_some()))
-        .map(|row| format!("tests/golden/{} is empty", row.name))
-        .collect();
+    let has = |folder: &str| cases.iter().any(|case| case.provider == folder && case.upstream().is_some());
+    let mut empty = Vec::new();
+    for row in PROVIDERS {
+        for (at, entry) in row.dialects.iter().enumerate() {
+            let named = format!("{}+{}", row.name, entry.dialect.name());
+            let names = if at == 0 { vec![row.name, &named] } else { vec![named.as_str()] };
+            if !names.iter().any(|folder| has(folder)) {
+                empty.push(format!("tests/golden/{} is empty", names[0]));
+            }
+        }
+    }
     support::assert_none(&empty);
 }
 

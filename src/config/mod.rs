@@ -329,7 +329,7 @@ fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
     Upstream {
         base_url,
         key,
-        auth: row.auth,
+        auth: entry.dialect.as_dialect().auth().unwrap_or(row.auth),
         key_env: row.key_env.first().filter(|_| !row.is_local).map(|name| (*name).to_owned()),
         is_set_up,
         ..Upstream::plain(row.name, entry.dialect)
@@ -392,7 +392,15 @@ impl Place<'_> {
         let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, OpenAiChat::PLAIN.any()));
         if let Some(name) = &written.dialect {
             match self.dialect(name) {
-                Some(dialect) => provider.dialect = dialect,
+                Some(dialect) => {
+                    provider.dialect = dialect;
+                    let row = Provider::find(self.name);
+                    provider.auth =
+                        dialect.as_dialect().auth().unwrap_or(row.map_or(Auth::Bearer, |row| row.auth));
+                    if let Some(entry) = row.and_then(|row| row.entry(name)) {
+                        provider.base_url = base_url(entry.base_url, env);
+                    }
+                }
                 None => self.wrong(
                     "dialect",
                     format_args!(
@@ -445,9 +453,8 @@ impl Place<'_> {
 
     /// The dialect of that name, with the quirks of the table where it has them.
     fn dialect(&self, name: &str) -> Option<AnyDialect> {
-        let entries = Provider::find(self.name).map(|row| row.dialects).unwrap_or_default();
-        let known = entries.iter().map(|entry| entry.dialect).find(|dialect| dialect.name() == name);
-        known.or_else(|| AnyDialect::plain(name))
+        let known = Provider::find(self.name).and_then(|row| row.entry(name));
+        known.map(|entry| entry.dialect).or_else(|| AnyDialect::plain(name))
     }
 
     fn key(&mut self, written: &ProviderFile, env: Env<'_>) -> Option<Secret> {
@@ -495,6 +502,7 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
                 quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
             AnyDialect::OpenAiChat(dialect)
         }
+        AnyDialect::Anthropic(_) => dialect,
     }
 }
 

@@ -3,13 +3,16 @@
 //! A [`Dialect`] is a value whose fields are its quirks; a compatible provider is a constant of an existing
 //! dialect's type. [`envelope`] reads the error objects of all of them.
 
+pub mod anthropic;
 pub mod envelope;
+mod mend;
 pub mod openai_chat;
+pub mod outgoing;
+mod payload;
 
-use bytes::Bytes;
-use url::Url;
+pub use outgoing::{Outgoing, Target};
 
-use crate::chat::Chat;
+use crate::chat::{Chat, RequestError};
 use crate::event::{Delta, Repairs};
 use crate::framing::{Frame, Framer, Framing};
 
@@ -21,11 +24,26 @@ pub trait Dialect: Send + Sync {
     /// What the normalizer must know of the provider.
     fn quirks(&self) -> Quirks;
 
-    /// The request that asks `model` at `base_url`, streaming; without keys.
-    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes>;
+    /// How a key is sent, where the dialect has a way of its own.
+    fn auth(&self) -> Option<Auth> {
+        None
+    }
+
+    /// The request that asks the target, streaming; without keys. What the dialect cannot express is the
+    /// client's mistake, which names the field, or is left out and named where that is harmless.
+    fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
     /// The decoder for one answer.
     fn decoder(&self) -> Box<dyn Decoder>;
+}
+
+/// How a key is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `authorization: Bearer …`.
+    Bearer,
+    /// In a header of this name.
+    Header(&'static str),
 }
 
 /// What the normalizer must know of the provider.
@@ -35,6 +53,9 @@ pub struct Quirks {
     pub think_tags: ThinkTags,
     /// An end mark completes the answer even where a choice has no finish reason.
     pub finish_optional: bool,
+    /// The dialect has words of its own for what chat completions says: to translate them, or to mint what
+    /// it has no field for, is no repair.
+    pub is_foreign: bool,
 }
 
 /// Where a provider puts reasoning into the text.
@@ -74,16 +95,19 @@ pub enum DecodeError {
 pub enum AnyDialect {
     /// `openai-chat`.
     OpenAiChat(openai_chat::OpenAiChat),
+    /// `anthropic`.
+    Anthropic(anthropic::Anthropic),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
+            "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
             _ => None,
         }
     }
@@ -92,6 +116,7 @@ impl AnyDialect {
     pub fn name(&self) -> &'static str {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
+            AnyDialect::Anthropic(_) => "anthropic",
         }
     }
 
@@ -99,6 +124,7 @@ impl AnyDialect {
     pub fn as_dialect(&self) -> &dyn Dialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
+            AnyDialect::Anthropic(dialect) => dialect,
         }
     }
 }

@@ -4,6 +4,9 @@
 //! frames they complete, [`Framer::finish`] gives what is left at the end of the body. The frames are the
 //! same however the bytes were cut.
 
+mod balance;
+pub mod eventstream;
+pub mod ndjson;
 pub mod sse;
 
 use crate::event::Repairs;
@@ -19,6 +22,9 @@ pub struct Frame<'a> {
     pub closed: bool,
     /// Whether the payload stood in the stream without the wire's own marks, as a JSON body does.
     pub bare: bool,
+    /// Whether the wire itself says that this is a failure, as AWS does with exceptions; the name is then
+    /// that of the failure.
+    pub failed: bool,
 }
 
 /// A frame grew beyond the limit.
@@ -29,14 +35,32 @@ pub struct FrameTooLong {
     pub limit: usize,
 }
 
+/// Why no more frames can be read; both are the provider's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A frame grew beyond the limit.
+    #[error(transparent)]
+    TooLong(#[from] FrameTooLong),
+    /// A checksum or a length is wrong: where the next frame begins is unknown.
+    #[error("a frame is damaged")]
+    Damaged,
+}
+
 /// The longest frame that is read, unless the operator says otherwise: 16 MiB.
 pub const FRAME_LIMIT: usize = 16 << 20;
+
+/// How much of what is no frame is kept, to be shown to people.
+const STRAY_LIMIT: usize = 2048;
 
 /// How a dialect frames its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// Server-sent events.
     Sse,
+    /// One JSON text a line.
+    Ndjson,
+    /// AWS event stream: binary messages with checksums.
+    EventStream,
 }
 
 /// A framer of any kind.
@@ -44,6 +68,10 @@ pub enum Framing {
 pub enum Framer {
     /// Server-sent events.
     Sse(sse::Sse),
+    /// One JSON text a line.
+    Ndjson(ndjson::Ndjson),
+    /// AWS event stream.
+    EventStream(eventstream::EventStream),
 }
 
 impl Framer {
@@ -51,6 +79,8 @@ impl Framer {
     pub fn new(framing: Framing, limit: usize) -> Framer {
         match framing {
             Framing::Sse => Framer::Sse(sse::Sse::new(limit)),
+            Framing::Ndjson => Framer::Ndjson(ndjson::Ndjson::new(limit)),
+            Framing::EventStream => Framer::EventStream(eventstream::EventStream::new(limit)),
         }
     }
 
@@ -58,13 +88,17 @@ impl Framer {
     pub fn push(&mut self, input: &[u8]) {
         match self {
             Framer::Sse(sse) => sse.push(input),
+            Framer::Ndjson(ndjson) => ndjson.push(input),
+            Framer::EventStream(stream) => stream.push(input),
         }
     }
 
     /// The next frame that the bytes so far complete.
-    pub fn next(&mut self, repairs: &mut Repairs) -> Result<Option<Frame<'_>>, FrameTooLong> {
+    pub fn next(&mut self, repairs: &mut Repairs) -> Result<Option<Frame<'_>>, FrameError> {
         match self {
-            Framer::Sse(sse) => sse.next(repairs),
+            Framer::Sse(sse) => sse.next(repairs).map_err(FrameError::TooLong),
+            Framer::Ndjson(ndjson) => ndjson.next(repairs).map_err(FrameError::TooLong),
+            Framer::EventStream(stream) => stream.frame(),
         }
     }
 
@@ -72,6 +106,8 @@ impl Framer {
     pub fn finish(&mut self, repairs: &mut Repairs) -> Option<Frame<'_>> {
         match self {
             Framer::Sse(sse) => sse.finish(repairs),
+            Framer::Ndjson(ndjson) => ndjson.finish(repairs),
+            Framer::EventStream(stream) => stream.finish(repairs),
         }
     }
 
@@ -79,6 +115,8 @@ impl Framer {
     pub fn stray(&self) -> &[u8] {
         match self {
             Framer::Sse(sse) => sse.stray(),
+            Framer::Ndjson(ndjson) => ndjson.stray(),
+            Framer::EventStream(stream) => stream.stray(),
         }
     }
 }

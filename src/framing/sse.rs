@@ -4,13 +4,12 @@
 
 use std::ops::Range;
 
-use super::{Frame, FrameTooLong};
+use super::balance::Balance;
+use super::{Frame, FrameTooLong, STRAY_LIMIT};
 use crate::event::{Repair, Repairs};
 
 /// What a line may have beside the payload of the longest frame: the field's name and white space.
 const LINE_SLACK: usize = 64;
-/// How much of what is no event is kept, to be shown to people.
-const STRAY_LIMIT: usize = 2048;
 /// A buffer that grew beyond this is given back when it is empty.
 const BUFFER_KEPT: usize = 64 << 10;
 
@@ -222,7 +221,7 @@ impl Sse {
         if data.len() > self.limit {
             return Err(FrameTooLong { limit: self.limit });
         }
-        Ok(Frame { name: &self.taken.name, data, closed, bare })
+        Ok(Frame { name: &self.taken.name, data, closed, bare, failed: false })
     }
 
     fn read_line(&mut self, end: usize, repairs: &mut Repairs) -> Step {
@@ -388,38 +387,6 @@ fn is_field(line: &[u8]) -> bool {
 fn is_complete(data: &[u8]) -> bool {
     let data = data.trim_ascii();
     data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
-}
-
-/// Finds the end of a JSON object or array by its brackets.
-#[derive(Debug, Default)]
-struct Balance {
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Balance {
-    /// Reads on; true once every bracket is closed.
-    fn scan(&mut self, text: &[u8]) -> bool {
-        for &byte in text {
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-        self.depth == 0
-    }
 }
 
 #[cfg(test)]

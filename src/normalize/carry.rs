@@ -28,7 +28,11 @@ pub(super) struct CarriedChoice<'a> {
 }
 
 impl<'a> Carried<'a> {
+    /// Adds a field, unless its name is the API's own: what is said there comes from events.
     pub(super) fn add(&mut self, scope: Scope, field: Field<'a>) {
+        if is_taken(scope, &field.name) {
+            return;
+        }
         let fields = match scope {
             Scope::Answer => &mut self.answer,
             Scope::Choice(choice) => &mut self.of(choice).beside,
@@ -57,6 +61,28 @@ impl<'a> Carried<'a> {
     pub(super) fn take(&mut self, choice: u32) -> CarriedChoice<'a> {
         let at = self.choices.iter().position(|carried| carried.choice == choice);
         at.map(|at| self.choices.remove(at)).unwrap_or_default()
+    }
+}
+
+/// True for the names of the fields that the encoders write themselves.
+fn is_taken(scope: Scope, name: &str) -> bool {
+    match scope {
+        Scope::Answer => {
+            matches!(name, "id" | "object" | "created" | "model" | "choices" | "usage" | "error")
+        }
+        Scope::Choice(_) => {
+            matches!(name, "index" | "delta" | "message" | "finish_reason" | "native_finish_reason")
+        }
+        Scope::Delta(_) => matches!(
+            name,
+            "role"
+                | "content"
+                | "refusal"
+                | "reasoning"
+                | "reasoning_content"
+                | "reasoning_details"
+                | "tool_calls"
+        ),
     }
 }
 

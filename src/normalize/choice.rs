@@ -134,8 +134,12 @@ impl Choice {
         (said, reason)
     }
 
-    /// The reason and the native word that leave (E1).
-    pub(super) fn reason(&mut self, repairs: &mut Repairs) -> (FinishReason, Option<String>) {
+    /// The reason and the native word that leave (E1); that a foreign dialect has its own words is no repair.
+    pub(super) fn reason(
+        &mut self,
+        is_foreign: bool,
+        repairs: &mut Repairs,
+    ) -> (FinishReason, Option<String>) {
         let Some(finish) = self.finish.take() else {
             let called = !self.tools.is_empty();
             return (if called { FinishReason::ToolCalls } else { FinishReason::Stop }, None);
@@ -145,7 +149,7 @@ impl Choice {
         match said {
             None => repairs.count(Repair::FinishUnknown),
             Some(said) if said != reason => repairs.count(Repair::FinishCorrected),
-            Some(_) if renamed => repairs.count(Repair::FinishRenamed),
+            Some(_) if renamed && !is_foreign => repairs.count(Repair::FinishRenamed),
             Some(_) => {}
         }
         let Finished { reason: word, native } = finish;

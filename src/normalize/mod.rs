@@ -170,7 +170,9 @@ impl Normalizer {
         let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
         match end {
             End::Body | End::Fault(_) if finished => {
-                scene.repairs.count(Repair::DoneMissing);
+                if !self.quirks.is_foreign {
+                    scene.repairs.count(Repair::DoneMissing);
+                }
                 self.complete(&mut scene);
             }
             End::Body if self.says_nothing() => self.fail(&Fault::new(FaultCode::Empty), &mut scene),
@@ -288,12 +290,15 @@ impl Normalizer {
             if again {
                 scene.repairs.count(Repair::ReasoningDuplicated);
             } else {
-                scene.repairs.count(Repair::ReasoningRenamed);
+                if !self.quirks.is_foreign {
+                    scene.repairs.count(Repair::ReasoningRenamed);
+                }
+                let state = self.choice(choice);
                 state.reasoning.push(text);
                 state.pending_reasoning.push_str(text);
             }
         }
-        state.take_detail(&detail.raw);
+        self.choice(choice).take_detail(&detail.raw);
         self.speaks(choice, scene);
         let Some(id) = detail.signs else { return };
         let mut fragments = Vec::new();
@@ -502,7 +507,7 @@ impl Normalizer {
             (named.model.is_none(), Repair::ModelMissing),
             (named.created.is_none(), Repair::CreatedMissing),
         ] {
-            if missing {
+            if missing && !self.quirks.is_foreign {
                 scene.repairs.count(repair);
             }
         }
@@ -567,7 +572,7 @@ impl Normalizer {
             if !self.choices[at].started {
                 self.send(at, Body::Nothing, Fields::new(), Fields::new(), Fields::new(), scene);
             }
-            let (reason, native) = self.choices[at].reason(scene.repairs);
+            let (reason, native) = self.choices[at].reason(self.quirks.is_foreign, scene.repairs);
             let (mut answer, mut beside) = (Fields::new(), Fields::new());
             self.waiting.leave_with(&mut answer);
             self.choices[at].beside.leave_with(&mut beside);

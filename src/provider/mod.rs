@@ -3,6 +3,7 @@
 //! A row says where a provider is, in which environment variable its key usually stands, and which
 //! dialects it speaks. What is odd about it are fields of the dialect's value.
 
+mod anthropic;
 mod azure;
 mod baseten;
 mod cerebras;
@@ -42,6 +43,7 @@ mod xai;
 mod zhipu;
 
 use crate::dialect::AnyDialect;
+pub use crate::dialect::Auth;
 
 /// A provider that millpond knows.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +54,7 @@ pub struct Provider {
     pub key_env: &'static [&'static str],
     /// The provider is usually a server of one's own, which needs no key: it is set up by saying where it is.
     pub is_local: bool,
-    /// How the key is sent.
+    /// How the key is sent, unless the dialect has a way of its own.
     pub auth: Auth,
     /// One entry per dialect that it speaks; the first is its default.
     pub dialects: &'static [Entry],
@@ -68,15 +70,6 @@ pub struct Entry {
     pub dialect: AnyDialect,
 }
 
-/// How a key is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// `authorization: Bearer …`.
-    Bearer,
-    /// In a header of this name.
-    Header(&'static str),
-}
-
 impl Provider {
     const PLAIN: Provider =
         Provider { name: "", key_env: &[], is_local: false, auth: Auth::Bearer, dialects: &[] };
@@ -85,12 +78,18 @@ impl Provider {
     pub fn find(name: &str) -> Option<&'static Provider> {
         PROVIDERS.iter().find(|provider| provider.name == name)
     }
+
+    /// Its entry for the dialect of that name.
+    pub fn entry(&self, dialect: &str) -> Option<&'static Entry> {
+        self.dialects.iter().find(|entry| entry.dialect.name() == dialect)
+    }
 }
 
 /// Every provider that millpond knows; the order is that of `/v1/models` and of messages.
 pub const PROVIDERS: &[Provider] = &[
     openrouter::PROVIDER,
     openai::PROVIDER,
+    anthropic::PROVIDER,
     azure::PROVIDER,
     deepseek::PROVIDER,
     groq::PROVIDER,

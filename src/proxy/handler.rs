@@ -21,7 +21,7 @@ use super::route::{Route, route};
 use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
-use crate::dialect::framer;
+use crate::dialect::{Outgoing, Target, framer};
 use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
 use crate::observe::{End, Outcome, Routed, Watch};
@@ -84,18 +84,32 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
     let received = Instant::now();
     let chat = Chat::read(&body)?;
     drop(body);
-    let answer = Answer::new(ask(app, &chat, headers, watch, received)?);
-    if chat.stream { stream(answer, app.config.limits.headers_after).await } else { object(answer).await }
+    let (relay, dropped) = ask(app, &chat, headers, watch, received)?;
+    let answer = Answer::new(relay);
+    let limits = app.config.limits;
+    let response = if chat.stream { stream(answer, limits.headers_after).await } else { object(answer).await };
+    response.map(|response| with_dropped(response, &dropped))
 }
 
-/// Makes the relay that asks the provider which the chat's model names. It takes the watch with it.
+/// Names the fields of the request that the provider cannot take and that were left out.
+fn with_dropped(mut response: Response, dropped: &[String]) -> Response {
+    if !dropped.is_empty()
+        && let Ok(names) = HeaderValue::from_str(&dropped.join(", "))
+    {
+        response.headers_mut().insert("x-millpond-dropped", names);
+    }
+    response
+}
+
+/// Makes the relay that asks the provider which the chat's model names, and tells what it cannot be asked.
+/// The relay takes the watch with it.
 fn ask(
     app: &App,
     chat: &Chat,
     client_headers: &HeaderMap,
     watch: &mut Watch,
     received: Instant,
-) -> Result<Box<Relay>, Error> {
+) -> Result<(Box<Relay>, Vec<String>), Error> {
     let Route { upstream, model } =
         route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
     let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
@@ -104,7 +118,8 @@ fn ask(
     })?;
     upstream::check_key(upstream, model, client_headers)?;
     let dialect = upstream.dialect.as_dialect();
-    let mut request = dialect.request(base_url, model, chat);
+    let target = Target { provider: &upstream.name, base_url, model };
+    let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
     let mut request = upstream::to_reqwest(request)?;
     if let Some(observer) = watch.observer() {
@@ -124,7 +139,7 @@ fn ask(
     } else {
         Form::Object(Box::new(Fold::new(reasoning)))
     };
-    Ok(Relay::new(Parts {
+    let relay = Relay::new(Parts {
         sending: Box::pin(app.client.execute(request)),
         pipeline: Pipeline::new(
             framer(dialect, limits.frame_bytes),
@@ -140,7 +155,8 @@ fn ask(
         watch: std::mem::take(watch),
         received,
         notice: app.drain.notice(),
-    }))
+    });
+    Ok((relay, dropped))
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line

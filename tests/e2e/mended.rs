@@ -90,7 +90,8 @@ async fn without_a_finish_reason_the_usage_decides() {
     for manner in MANNERS {
         let clean = proxy.chat(&body(manner, "", true)).await.complete(true);
         for fault in UNFINISHED {
-            let plain = plain::read(&mock.bytes(&ask_usage(&format!("demo/{manner}/{fault}"))).await);
+            let plain =
+                plain::read("openai-chat", &mock.bytes(&ask_usage(&format!("demo/{manner}/{fault}"))).await);
             let complete = plain.done && !plain.usages.is_empty();
             let reply = proxy.chat(&body(manner, &format!("/{fault}"), true)).await;
             let answer = reply.stream(true);

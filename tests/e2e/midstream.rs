@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
 /// What the upstream had said of the first choice before the break: reasoning and text.
 async fn said_of(mock: &Mock, case: &Case) -> (String, String) {
     let bytes = mock.bytes(&ask_usage(&format!("demo/{}/{}", case.manner, case.readable))).await;
-    let mut plain = plain::read(&bytes);
+    let mut plain = plain::read("openai-chat", &bytes);
     let choice = plain.choices.remove(&0).unwrap_or_default();
     (choice.reasoning, choice.text)
 }

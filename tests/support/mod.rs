@@ -15,10 +15,10 @@ use millpond::api::chat_completions::{ReasoningField, Stream};
 use millpond::dialect::{AnyDialect, framer};
 use millpond::event::Event;
 use millpond::filter::{self, Options, Report};
-use millpond::framing::FRAME_LIMIT;
+use millpond::framing::{FRAME_LIMIT, Framing};
 use millpond::normalize::Birth;
 use millpond::pipeline::Pipeline;
-use millpond::provider::Provider;
+use millpond::provider::{Entry, Provider};
 
 /// One folder `tests/golden/<provider>/<case>`.
 #[derive(Debug)]
@@ -38,7 +38,12 @@ impl Case {
         dialect_of(&self.provider)
     }
 
-    /// The recorded body: `upstream.sse`, or whatever framing the dialect has. Cases of requests have none.
+    /// The name of the row that the case belongs to.
+    pub fn row(&self) -> &str {
+        self.provider.split('+').next().unwrap()
+    }
+
+    /// The recorded body: `upstream.sse`, `upstream.ndjson` or `upstream.bin`. Cases of requests have none.
     pub fn upstream(&self) -> Option<Vec<u8>> {
         let body = entries(&self.folder).into_iter().find(|path| {
             path.file_stem().is_some_and(|stem| stem == "upstream")
@@ -98,12 +103,21 @@ pub fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The dialect of a provider's row; a name that is no row gets the plain one.
-pub fn dialect_of(provider: &str) -> AnyDialect {
-    match Provider::find(provider) {
-        Some(row) => row.dialects[0].dialect,
-        None => AnyDialect::plain("openai-chat").unwrap(),
-    }
+/// The entry that a folder of cases is about: a row's first one, or with `row+dialect` that one.
+pub fn entry_of(folder: &str) -> Option<&'static Entry> {
+    let (row, dialect) = folder.split_once('+').map_or((folder, None), |(row, name)| (row, Some(name)));
+    let mut entries = Provider::find(row)?.dialects.iter();
+    entries.find(|entry| dialect.is_none_or(|name| entry.dialect.name() == name))
+}
+
+/// The dialect that a folder of cases is about. A name that is no row is that of a dialect without quirks,
+/// or of chat completions.
+pub fn dialect_of(folder: &str) -> AnyDialect {
+    let name = folder.split_once('+').map_or(folder, |(_, dialect)| dialect);
+    entry_of(folder)
+        .map(|entry| entry.dialect)
+        .or_else(|| AnyDialect::plain(name))
+        .unwrap_or_else(|| AnyDialect::plain("openai-chat").unwrap())
 }
 
 /// Minted ids and times are the filter's, so that its output can be compared.
@@ -150,21 +164,52 @@ pub fn cut<'a>(body: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// Where the events of an event stream end: behind each blank line.
-pub fn event_ends(body: &[u8]) -> Vec<usize> {
+/// A body, frame by frame, with what belongs to the wire.
+pub fn frames(dialect: AnyDialect, body: &[u8]) -> Vec<&[u8]> {
+    let mut pieces = cut(body, &frame_ends(dialect, body));
+    pieces.pop();
+    pieces
+}
+
+/// Where the frames of a body end: behind each blank line, each line, each message.
+pub fn frame_ends(dialect: AnyDialect, body: &[u8]) -> Vec<usize> {
+    let mut ends = match dialect.as_dialect().framing() {
+        Framing::Sse => line_ends(body, true),
+        Framing::Ndjson => line_ends(body, false),
+        Framing::EventStream => message_ends(body),
+    };
+    if ends.last() != Some(&body.len()) {
+        ends.push(body.len());
+    }
+    ends
+}
+
+/// Behind each line, or each that is blank.
+fn line_ends(body: &[u8], blank: bool) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut line = 0;
     for (at, &byte) in body.iter().enumerate() {
         if byte != b'\n' {
             continue;
         }
-        if matches!(&body[line..at], b"" | b"\r") {
+        if !blank || matches!(&body[line..at], b"" | b"\r") {
             ends.push(at + 1);
         }
         line = at + 1;
     }
-    if ends.last() != Some(&body.len()) {
-        ends.push(body.len());
+    ends
+}
+
+/// Behind each message of an AWS event stream, by its length.
+fn message_ends(body: &[u8]) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut at = 0;
+    while let Some(length) = body.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+        at += (u32::from_be_bytes(*length) as usize).max(16);
+        if at > body.len() {
+            break;
+        }
+        ends.push(at);
     }
     ends
 }

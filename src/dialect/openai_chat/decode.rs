@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::chunk::{Choice, Chunk, Function, List, Message, Node, ToolCall};
 use super::memory::{Hole, Kind, Memory, place_in};
-use super::mend::{Mender, may_hold_surrogates};
+use crate::dialect::mend::{Mender, may_hold_surrogates};
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment, Usage};
 use crate::framing::Frame;

@@ -9,14 +9,10 @@
 mod chunk;
 mod decode;
 mod memory;
-mod mend;
 mod request;
 
-use bytes::Bytes;
-use url::Url;
-
-use super::{AnyDialect, Decoder, Dialect, Quirks, ThinkTags};
-use crate::chat::Chat;
+use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
+use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
 /// The dialect's value: its fields are the quirks of a provider.
@@ -85,11 +81,11 @@ impl Dialect for OpenAiChat {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional }
+        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, is_foreign: false }
     }
 
-    fn request(&self, base_url: &Url, model: &str, chat: &Chat) -> http::Request<Bytes> {
-        request::request(self, base_url, model, chat)
+    fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
+        Ok(request::request(self, target, chat))
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {

@@ -1,25 +1,20 @@
 //! A chat becomes the upstream's request: every field of the client's passes, `model`, `stream` and
 //! `stream_options` are ours.
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request};
 use url::Url;
 
 use super::{OpenAiChat, Path, ReasoningBack};
 use crate::chat::Chat;
+use crate::dialect::{Outgoing, Target};
 use crate::json::{self, Members};
 
 /// Builds the request, without keys.
-pub(super) fn request(dialect: &OpenAiChat, base_url: &Url, model: &str, chat: &Chat) -> Request<Bytes> {
-    let mut request = Request::new(body(dialect, model, chat));
-    *request.method_mut() = Method::POST;
-    if let Ok(uri) = endpoint(dialect.path, base_url, model).as_str().parse() {
-        *request.uri_mut() = uri;
-    }
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    request
+pub(super) fn request(dialect: &OpenAiChat, target: &Target<'_>, chat: &Chat) -> Outgoing {
+    let body = body(dialect, target.model, chat);
+    Outgoing::post(
+        &endpoint(dialect.path, target.base_url, target.model),
+        chat.with_options(target.provider, body),
+    )
 }
 
 fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
@@ -40,7 +35,7 @@ fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
     url
 }
 
-fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Bytes {
+fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Vec<u8> {
     let size: usize = chat.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
     let mut out = Vec::with_capacity(size + model.len() + 96);
     out.extend_from_slice(b"{\"model\":");
@@ -68,7 +63,7 @@ fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Bytes {
         }
     }
     out.push(b'}');
-    out.into()
+    out
 }
 
 /// True if the messages may hold reasoning that the provider wants in another form.

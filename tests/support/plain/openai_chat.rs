@@ -1,58 +1,9 @@
-//! A plain reading of what an upstream sent: `serde_json::Value`, `if` and `+`. It is slow, knows no
-//! streaming, and shares nothing with the code under test, so that the two can be compared.
-
-use std::collections::BTreeMap;
+//! A plain reading of chat completions.
 
 use serde_json::{Map, Value};
 
-use super::contract::{Place, Unknown};
-
-/// What a recording says.
-#[derive(Debug, Default)]
-pub struct Plain {
-    pub choices: BTreeMap<u64, Choice>,
-    /// Every report of usage that counts something.
-    pub usages: Vec<Value>,
-    /// Fields that say something and have no meaning in the API, in the order they came.
-    pub unknown: Vec<Unknown>,
-    /// The end mark came.
-    pub done: bool,
-    /// An error was reported.
-    pub failed: bool,
-    /// Events that are not JSON.
-    pub unread: usize,
-}
-
-#[derive(Debug, Default)]
-pub struct Choice {
-    pub text: String,
-    pub reasoning: String,
-    pub refusal: String,
-    pub details: Vec<Value>,
-    pub calls: Vec<Call>,
-    pub finish: Option<String>,
-    pub native: Option<String>,
-    /// Something came that no field above holds: audio, images, annotations.
-    pub said_more: bool,
-}
-
-#[derive(Debug, Default)]
-pub struct Call {
-    index: Option<Value>,
-    pub id: String,
-    pub name: String,
-    pub arguments: String,
-    /// The fragments of the arguments, one by one.
-    pub pieces: Vec<String>,
-}
-
-/// How an answer must end by rule E5.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ending {
-    Complete,
-    /// Incomplete, for whatever reason.
-    Fault,
-}
+use super::super::contract::Place;
+use super::{Call, Choice, Plain, counts, events, list, says};
 
 const REASONING: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "reasoning_text"];
 const CHUNK: [&str; 9] =
@@ -72,7 +23,7 @@ const DELTA: [&str; 6] = ["role", "content", "refusal", "reasoning_details", "to
 const TOOL: [&str; 5] = ["index", "id", "type", "function", "extra_content"];
 
 /// Reads a recorded body.
-pub fn read(body: &[u8]) -> Plain {
+pub(super) fn read(body: &[u8]) -> Plain {
     let mut plain = Plain::default();
     for (name, data) in events(&String::from_utf8_lossy(body)) {
         if plain.done {
@@ -94,48 +45,7 @@ pub fn read(body: &[u8]) -> Plain {
     plain
 }
 
-/// The events of an event stream: name and data.
-fn events(text: &str) -> Vec<(String, String)> {
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
-    if serde_json::from_str::<Value>(&text).is_ok_and(|value| value.is_object()) {
-        return vec![(String::new(), text)];
-    }
-    let mut events = Vec::new();
-    for block in text.split("\n\n") {
-        let mut name = String::new();
-        let mut lines = Vec::new();
-        for line in block.lines() {
-            if let Some(data) = line.trim_start().strip_prefix("data:") {
-                lines.push(data.strip_prefix(' ').unwrap_or(data).to_owned());
-            } else if let Some(event) = line.strip_prefix("event:") {
-                event.trim().clone_into(&mut name);
-            } else if line.starts_with('{') {
-                lines.push(line.to_owned());
-            }
-        }
-        let joined = lines.join("\n");
-        if joined.trim().is_empty() {
-            continue;
-        }
-        if lines.len() > 1 && serde_json::from_str::<Value>(&joined).is_err() {
-            events.extend(lines.into_iter().map(|line| (name.clone(), line)));
-        } else {
-            events.push((name, joined));
-        }
-    }
-    events
-}
-
 impl Plain {
-    /// How the answer must end (E5).
-    pub fn ending(&self, finish_optional: bool) -> Ending {
-        let finished = self.choices.values().filter(|choice| choice.finish.is_some()).count();
-        let said = self.choices.values().any(|choice| choice.finish.is_some() || choice.said());
-        let all = finished == self.choices.len();
-        let by_mark = self.done && (all || finish_optional || !self.usages.is_empty());
-        if !self.failed && said && (all || by_mark) { Ending::Complete } else { Ending::Fault }
-    }
-
     fn chunk(&mut self, chunk: &Map<String, Value>, event: &str) {
         let error = chunk.get("error").is_some_and(says);
         let refused = ["message", "detail", "msg"].iter().any(|name| chunk.get(*name).is_some_and(says))
@@ -239,23 +149,9 @@ impl Plain {
         state.refusal += delta.get("refusal").and_then(Value::as_str).unwrap_or_default();
         fragments.iter().for_each(|fragment| state.fragment(fragment));
     }
-
-    fn keep(&mut self, place: Place, name: &str, value: &Value) {
-        if says(value) {
-            self.unknown.push(Unknown { place, name: name.to_owned(), value: value.clone() });
-        }
-    }
 }
 
 impl Choice {
-    fn said(&self) -> bool {
-        let texts = [&self.text, &self.reasoning, &self.refusal];
-        texts.iter().any(|text| !text.is_empty())
-            || !self.calls.is_empty()
-            || !self.details.is_empty()
-            || self.said_more
-    }
-
     fn fragment(&mut self, fragment: &Map<String, Value>) {
         let function = fragment.get("function").cloned().unwrap_or_default();
         let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -302,31 +198,4 @@ fn parts(content: Option<&Value>) -> (String, String) {
         _ => {}
     }
     (text, thought)
-}
-
-/// The items of an array, or an object that stands alone in its place.
-fn list(value: Option<&Value>) -> &[Value] {
-    match value {
-        Some(Value::Array(items)) => items,
-        Some(object @ Value::Object(_)) => std::slice::from_ref(object),
-        _ => &[],
-    }
-}
-
-/// False for the ways to say nothing.
-fn says(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(_) | Value::Number(_) => true,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-    }
-}
-
-/// True for a report that counts something.
-fn counts(usage: &Value) -> bool {
-    ["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"]
-        .iter()
-        .any(|name| usage.get(*name).and_then(Value::as_f64).is_some_and(|count| count > 0.0))
 }

@@ -1,6 +1,16 @@
 //! The client's request, parsed once; what millpond does not own is kept byte for byte.
+//!
+//! A dialect that passes messages on as they came takes [`Chat::fields`]. One that translates them asks for
+//! the typed view, which is read when it is asked for: [`message`] for the messages, [`tool`] for tools,
+//! [`settings`] for everything else.
+
+pub mod message;
+pub mod settings;
+pub mod tool;
 
 use std::borrow::Cow;
+
+use serde::Serialize;
 
 use crate::json::{self, Field, Members};
 
@@ -15,7 +25,9 @@ pub struct Chat {
     pub include_usage: bool,
     /// `stream_options` as the client sent it.
     pub stream_options: Option<String>,
-    /// Everything else but `model` and `stream`, in the client's order.
+    /// What goes into the body of one provider only, by the provider's name, as the client sent it.
+    pub provider_options: Option<String>,
+    /// Everything else, in the client's order.
     pub fields: Vec<Field<'static>>,
 }
 
@@ -34,15 +46,37 @@ pub enum RequestError {
     /// A field has a type that cannot be meant.
     #[error("\"{0}\" must be {1}.")]
     WrongType(&'static str, &'static str),
+    /// A part of the request has a form that cannot be meant.
+    #[error("{place} must be {expected}.")]
+    Malformed {
+        /// The part, as a path such as `messages[0].content`.
+        place: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The provider cannot do what is asked for.
+    #[error("{place} is not supported here: {why}")]
+    Unsupported {
+        /// The field, or a path into it.
+        place: String,
+        /// Why, in a sentence that says what to do.
+        why: &'static str,
+    },
 }
 
 impl RequestError {
     /// The field of the request that is to blame.
-    pub fn param(&self) -> Option<&'static str> {
+    pub fn param(&self) -> Option<&str> {
         match self {
             RequestError::NotJson(_) | RequestError::NotAnObject => None,
             RequestError::Missing(field, _) | RequestError::WrongType(field, _) => Some(field),
+            RequestError::Malformed { place, .. } | RequestError::Unsupported { place, .. } => Some(place),
         }
+    }
+
+    /// The error for what a provider cannot do.
+    pub fn unsupported(place: impl ToString, why: &'static str) -> RequestError {
+        RequestError::Unsupported { place: place.to_string(), why }
     }
 }
 
@@ -82,18 +116,54 @@ impl Chat {
         let include_usage = stream_options.is_some_and(|options| include(options, "include_usage"))
             || members.find("usage").is_some_and(|usage| include(usage, "include"));
         let stream_options = stream_options.map(str::to_owned);
+        let provider_options = members.find("provider_options").filter(|raw| raw.starts_with('{'));
+        let provider_options = provider_options.map(str::to_owned);
+        let ours = ["model", "stream", "stream_options", "provider_options"];
         let fields = members
             .0
             .into_iter()
-            .filter(|(name, _)| !matches!(name.as_ref(), "model" | "stream" | "stream_options"))
+            .filter(|(name, _)| !ours.contains(&name.as_ref()))
             .map(|(name, value)| Field { name, value: Cow::Borrowed(value) }.into_owned())
             .collect();
-        Ok(Chat { model, stream, include_usage, stream_options, fields })
+        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields })
     }
 
     /// The raw value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().rev().find(|field| field.name == name).map(|field| field.value.as_ref())
+    }
+
+    /// The raw value of a field that is not null.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.field(name).filter(|raw| *raw != "null")
+    }
+
+    /// The fields that say something and are none of these. `false` and zero are what is meant anyway.
+    pub fn others(&self, known: &[&str]) -> Vec<String> {
+        let says = |field: &&Field<'_>| {
+            !field.says_nothing() && !matches!(field.value.as_ref(), "false" | "0" | "0.0")
+        };
+        let other = |field: &&Field<'_>| !known.contains(&field.name.as_ref()) && field.name != "usage";
+        self.fields.iter().filter(says).filter(other).map(|field| field.name.clone().into_owned()).collect()
+    }
+
+    /// A provider's body, with the client's `provider_options` for that provider put into it.
+    pub fn with_options(&self, provider: &str, body: Vec<u8>) -> Vec<u8> {
+        let options = self.provider_options.as_deref().map(Members::of).unwrap_or_default();
+        match (options.find(provider).filter(|raw| raw.starts_with('{')), std::str::from_utf8(&body)) {
+            (Some(options), Ok(text)) => {
+                let mut out = Vec::with_capacity(body.len() + options.len());
+                json::write_merged(text, options, &mut out);
+                out
+            }
+            (_, _) => body,
+        }
+    }
+
+    /// A provider's body as JSON text, with the client's `provider_options` for that provider.
+    pub fn body(&self, provider: &str, body: &impl Serialize) -> Result<Vec<u8>, RequestError> {
+        let body = serde_json::to_vec(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
+        Ok(self.with_options(provider, body))
     }
 }
 

@@ -1,0 +1,33 @@
+//! Where a JSON object or array ends, by its brackets.
+
+/// Finds the end of a JSON object or array that comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Balance {
+    depth: u32,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Balance {
+    /// Reads on; true once every bracket is closed.
+    pub(super) fn scan(&mut self, text: &[u8]) -> bool {
+        for &byte in text {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.depth == 0
+    }
+}
