@@ -153,7 +153,9 @@ impl State {
             "message-end" => {
                 let raw = event.find("delta").filter(|raw| raw.starts_with('{'));
                 let raw = raw.ok_or(DecodeError::Malformed)?;
-                end(raw, &Members::of(raw), out);
+                let delta = Members::of(raw);
+                beside::others(&delta, &["finish_reason", "usage", "error"], Scope::Choice(0), out);
+                end(raw, &delta, out);
             }
             _ => self.unknown_event(frame, text, event, out, repairs),
         }
@@ -409,20 +411,25 @@ fn end<'a>(raw: &'a str, delta: &Members<'a>, out: &mut Vec<Delta<'a>>) {
     let renamed = match reason.as_deref() {
         Some("ERROR_TOXIC") => Some("content_filter"),
         Some("ERROR_LIMIT") => Some("length"),
-        Some("USER_CANCEL") => Some("cancelled"),
         Some(_) | None => None,
     };
+    let failed = match reason.as_deref() {
+        Some("TIMEOUT") => Some(("The model took too long.", 504)),
+        Some("USER_CANCEL") => Some(("The answer was cancelled.", 502)),
+        Some(_) | None => None,
+    };
+    if let Some((message, status)) = failed {
+        let fault = Fault {
+            message: message.to_owned(),
+            provider_code: reason.map(Cow::into_owned),
+            status,
+            error_type: ErrorType::of_status(status),
+            ..Fault::new(FaultCode::UpstreamError)
+        };
+        out.push(Delta::Error(Box::new(fault)));
+        return;
+    }
     match (reason, renamed) {
-        (Some(reason), _) if reason == "TIMEOUT" => {
-            let fault = Fault {
-                message: "The model took too long.".to_owned(),
-                provider_code: Some(reason.into_owned()),
-                status: 504,
-                error_type: ErrorType::of_status(504),
-                ..Fault::new(FaultCode::UpstreamError)
-            };
-            out.push(Delta::Error(Box::new(fault)));
-        }
         (Some(native), Some(reason)) => {
             out.push(Delta::Finish { choice: 0, reason: Cow::Borrowed(reason), native: Some(native) });
         }

@@ -23,7 +23,7 @@
 //! Messages, images (URLs and data URIs), text files (as `documents`), tools, `tool_choice` in all forms (one
 //! function is the only tool, and required), `response_format`, `stop`, `seed`, `top_p` as `p`, `top_k` as
 //! `k`, reasoning efforts and budgets are translated; reasoning goes back as thinking or as the tool plan,
-//! whichever it was. `documents`, `citation_options`, `safety_mode`, `strict_tools`, `priority` and `thinking`
+//! whichever it was, and so does text before tool calls, as the plan. `documents`, `citation_options`, `safety_mode`, `strict_tools`, `priority` and `thinking`
 //! pass as they came. `n`, `top_logprobs`, audio, video, PDFs, images in a tool's result and tools of other
 //! providers cannot be expressed and are refused; the rest is dropped and named.
 //!

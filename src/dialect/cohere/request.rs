@@ -45,7 +45,8 @@ const OWN: &[&str] = &["citation_options", "safety_mode", "priority", "raw_promp
 const LONGEST: u64 = 32_000;
 /// The models that do not think and refuse to be asked for it.
 const THOUGHTLESS: &[&str] = &[
-    "command-r",
+    "command-r-",
+    "command-r7b",
     "command-light",
     "command-nightly",
     "command-a-03",
@@ -60,7 +61,8 @@ const P: [&str; 2] = ["0.01", "0.99"];
 pub(super) fn request(target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
     refuse(chat)?;
     let messages = chat.messages()?;
-    let mut builder = Builder { chat, dropped: Vec::new(), documents: Vec::new() };
+    let thinks = !THOUGHTLESS.iter().any(|part| target.model.to_ascii_lowercase().contains(part));
+    let mut builder = Builder { chat, thinks, dropped: Vec::new(), documents: Vec::new() };
     let body = builder.body(target.model, &messages)?;
     let body = chat.body(target.provider, &body)?;
     let mut dropped = builder.dropped;
@@ -83,6 +85,8 @@ fn refuse(chat: &Chat) -> Result<(), RequestError> {
 
 struct Builder<'a> {
     chat: &'a Chat,
+    /// The model can think.
+    thinks: bool,
     dropped: Vec<String>,
     /// The text files of the messages.
     documents: Vec<Document<'a>>,
@@ -96,7 +100,7 @@ impl<'a> Builder<'a> {
         let chat = self.chat;
         let (tools, tool_choice, strict) = self.tools()?;
         let max_tokens = chat.max_tokens()?;
-        let thinking = self.thinking(model, max_tokens)?;
+        let thinking = self.thinking(max_tokens)?;
         let turns = self.turns(messages)?;
         let own = json::elements(chat.given("documents").unwrap_or_default());
         let documents = own.into_iter().map(|raw| Document::Own(Raw(raw)));
@@ -156,24 +160,37 @@ impl<'a> Builder<'a> {
         Ok(turns)
     }
 
-    /// Reasoning goes back first, as what it was: thinking, or the plan before the calls.
+    /// Reasoning goes back first, as what it was: thinking, or the plan before the calls. Text before calls
+    /// is such a plan as well.
     fn assistant<'b>(&mut self, message: &'b Message<'b>, turn: Turn<'b>) -> Result<Turn<'b>, RequestError> {
+        let has_calls = !message.calls.is_empty();
         let (mut plan, mut blocks) = thoughts(message);
-        let texts = self.texts(message)?;
-        if plan.is_empty() && blocks.is_empty() && !message.calls.is_empty() {
-            // Clients that know of no items keep the text of the plan.
-            plan.extend(message.reasoning.as_deref().map(str::to_owned));
+        if !self.thinks {
+            blocks.clear();
         }
-        blocks.extend(texts);
+        if let Some(text) = message.reasoning.as_deref().filter(|_| plan.is_empty() && blocks.is_empty()) {
+            // Clients that know of no items keep the text.
+            if self.thinks {
+                blocks.push(Block::Thinking { thinking: Cow::Borrowed(text) });
+            } else if has_calls {
+                plan.push(text.to_owned());
+            }
+        }
+        for block in self.texts(message)? {
+            match block {
+                Block::Text { text } if has_calls => plan.push(text.into_owned()),
+                block => blocks.push(block),
+            }
+        }
         let calls = message.calls.iter().map(|call| Call {
             id: Cow::Borrowed(call.id.as_ref()),
             kind: "function",
             function: Called { name: Cow::Borrowed(call.name.as_ref()), arguments: call.object() },
         });
-        let is_empty = blocks.is_empty() && !message.calls.is_empty();
+        let is_empty = blocks.is_empty() && has_calls;
         Ok(Turn {
             content: (!is_empty).then(|| content(blocks)),
-            tool_plan: (!plan.is_empty()).then(|| plan.concat()),
+            tool_plan: (!plan.is_empty()).then(|| plan.join("\n\n")),
             tool_calls: calls.collect(),
             ..turn
         })
@@ -233,7 +250,7 @@ impl<'a> Builder<'a> {
             Some(ToolChoice::Allowed { names, required }) => (required.then_some("REQUIRED"), Some(names)),
         };
         let mut tools = Vec::new();
-        let mut strict = true;
+        let (mut all_strict, mut any_strict) = (true, false);
         for (at, tool) in self.chat.tools()?.into_iter().enumerate() {
             let function = match tool {
                 tool::Tool::Function(function) => function,
@@ -245,7 +262,8 @@ impl<'a> Builder<'a> {
             if names.as_ref().is_some_and(|names| !names.contains(&function.name)) {
                 continue;
             }
-            strict &= function.strict == Some(true);
+            all_strict &= function.strict == Some(true);
+            any_strict |= function.strict == Some(true);
             if function.cache_control.is_some() {
                 self.drop("tools.cache_control");
             }
@@ -263,26 +281,25 @@ impl<'a> Builder<'a> {
         if self.chat.parallel_tool_calls() == Some(false) {
             self.drop("parallel_tool_calls");
         }
-        Ok((tools, choice, strict.then_some(true)))
+        if any_strict && !all_strict {
+            // Here it is a matter of all tools.
+            self.drop("tools.strict");
+        }
+        Ok((tools, choice, all_strict.then_some(true)))
     }
 
-    fn thinking(
-        &mut self,
-        model: &str,
-        max_tokens: Option<u64>,
-    ) -> Result<Option<Thinking<'a>>, RequestError> {
+    fn thinking(&mut self, max_tokens: Option<u64>) -> Result<Option<Thinking<'a>>, RequestError> {
         if let Some(own) = self.chat.given("thinking").filter(|raw| raw.starts_with('{')) {
             return Ok(Some(Thinking::Own(Raw(own))));
         }
         let asked = self.chat.thinking()?;
-        let can = !THOUGHTLESS.iter().any(|part| model.to_ascii_lowercase().contains(part));
         if asked.is_off() {
-            return Ok(can.then_some(Thinking::Disabled));
+            return Ok(self.thinks.then_some(Thinking::Disabled));
         }
         if !asked.is_on() {
             return Ok(None);
         }
-        if !can {
+        if !self.thinks {
             let reasoning = self.chat.given("reasoning").is_some();
             self.drop(if reasoning { "reasoning" } else { "reasoning_effort" });
             return Ok(None);
@@ -338,18 +355,18 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The reasoning of a message, where it was Cohere's: the plan, and blocks of thinking.
+/// The reasoning of a message: the plan, and blocks of thinking. What another provider signed is of no use
+/// here; clients may forget the form of a text.
 fn thoughts<'b>(message: &'b Message<'b>) -> (Vec<String>, Vec<Block<'b>>) {
     let (mut plan, mut blocks) = (Vec::new(), Vec::new());
-    for detail in message.details.iter().filter(|detail| detail.format.as_deref() == Some(FORMAT)) {
-        match &detail.body {
-            DetailBody::Text { text, .. } if detail.id.as_deref() == Some(PLAN) => {
-                plan.push(text.clone().into_owned());
-            }
-            DetailBody::Text { text, .. } => {
+    for detail in &message.details {
+        let DetailBody::Text { text, signature: None } = &detail.body else { continue };
+        match (detail.format.as_deref(), detail.id.as_deref()) {
+            (Some(FORMAT), Some(PLAN)) => plan.push(text.clone().into_owned()),
+            (Some(FORMAT | "unknown") | None, _) => {
                 blocks.push(Block::Thinking { thinking: Cow::Borrowed(text.as_ref()) });
             }
-            DetailBody::Summary(_) | DetailBody::Encrypted(_) => {}
+            (Some(_), _) => {}
         }
     }
     (plan, blocks)

@@ -107,7 +107,7 @@ impl State {
             out.push(self.call(raw));
         }
         if line.find("done") == Some("true") {
-            end(line, out);
+            self.end(line, out);
         }
     }
 
@@ -138,6 +138,24 @@ impl State {
         self.calls += 1;
         Delta::Tool { choice: 0, fragment: Box::new(fragment) }
     }
+
+    /// The last line: why, and how many tokens.
+    fn end<'a>(&self, line: &Members<'a>, out: &mut Vec<Delta<'a>>) {
+        let reason = line.find("done_reason").and_then(json::word);
+        let meant = match reason.as_deref() {
+            // The daemon has no other word for it.
+            Some("stop") if self.calls > 0 => Some("tool_calls"),
+            // A model was loaded or unloaded, as asked.
+            Some("load" | "unload") => Some("stop"),
+            Some(_) | None => None,
+        };
+        out.extend(reason.map(|word| match meant {
+            Some(meant) => Delta::Finish { choice: 0, reason: Cow::Borrowed(meant), native: Some(word) },
+            None => Delta::Finish { choice: 0, reason: word, native: None },
+        }));
+        out.extend(usage(line).map(|usage| Delta::Usage(Box::new(usage), true)));
+        out.push(Delta::End);
+    }
 }
 
 /// What the first line says of the whole answer.
@@ -155,18 +173,6 @@ fn begin<'a>(line: &Members<'a>, message: &Members<'a>, out: &mut Vec<Delta<'a>>
     }
     let role = message.find("role").and_then(json::word).is_some();
     out.push(Delta::Choice { choice: 0, role });
-}
-
-/// The last line: why, and how many tokens.
-fn end<'a>(line: &Members<'a>, out: &mut Vec<Delta<'a>>) {
-    let reason = line.find("done_reason").and_then(json::word);
-    out.extend(reason.map(|reason| match reason.as_ref() {
-        // A model was loaded or unloaded, as asked.
-        "load" | "unload" => Delta::Finish { choice: 0, reason: Cow::Borrowed("stop"), native: Some(reason) },
-        _ => Delta::Finish { choice: 0, reason, native: None },
-    }));
-    out.extend(usage(line).map(|usage| Delta::Usage(Box::new(usage), true)));
-    out.push(Delta::End);
 }
 
 fn usage(line: &Members<'_>) -> Option<Usage> {

@@ -167,6 +167,9 @@ impl<'a> Builder<'a> {
             if function.cache_control.is_some() {
                 self.drop("tools.cache_control");
             }
+            if function.strict == Some(true) {
+                self.drop("tools.strict");
+            }
             let parameters = function.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}");
             let function = Function {
                 name: function.name,

@@ -70,7 +70,14 @@ impl Reading {
                 call.pieces.push(piece.to_owned());
             }
             "citation-start" => self.cite(&message["citations"]),
-            "message-end" => self.end(&event["delta"]),
+            "message-end" => {
+                for (name, value) in event["delta"].as_object().into_iter().flatten() {
+                    if !["finish_reason", "usage", "error"].contains(&name.as_str()) {
+                        self.plain.keep(Place::Choice(0), name, value);
+                    }
+                }
+                self.end(&event["delta"]);
+            }
             "" if event["message"].is_object() => {
                 self.message(&event["message"]);
                 self.end(event);

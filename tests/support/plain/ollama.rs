@@ -79,6 +79,7 @@ impl Plain {
         let native = line["done_reason"].as_str().map(str::to_owned);
         choice.finish = match native.as_deref() {
             Some("load" | "unload") => Some("stop".to_owned()),
+            Some("stop") if !choice.calls.is_empty() => Some("tool_calls".to_owned()),
             _ => native.clone(),
         };
         choice.native = native;
