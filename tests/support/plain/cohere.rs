@@ -40,7 +40,8 @@ pub(super) fn read(body: &[u8]) -> Plain {
 impl Reading {
     fn event(&mut self, event: &Value, name: &str) {
         let kind = event["type"].as_str().unwrap_or(name);
-        if event.get("error").is_some_and(says) || event["message"].is_string() {
+        let refused = event["message"].is_string() && matches!(kind, "" | "error");
+        if event.get("error").is_some_and(says) || refused {
             self.plain.failed = true;
             return;
         }
@@ -64,8 +65,10 @@ impl Reading {
             "tool-call-start" => self.call(index, &message["tool_calls"]),
             "tool-call-delta" => {
                 let piece = message["tool_calls"]["function"]["arguments"].as_str().unwrap_or_default();
-                let at = self.calls[&index];
-                let call = &mut self.plain.choices.get_mut(&0).unwrap().calls[at];
+                if !self.calls.contains_key(&index) {
+                    self.call(index, &Value::Null);
+                }
+                let call = &mut self.plain.choices.get_mut(&0).unwrap().calls[self.calls[&index]];
                 call.arguments += piece;
                 call.pieces.push(piece.to_owned());
             }
