@@ -83,6 +83,15 @@ fn refuse(chat: &Chat) -> Result<(), RequestError> {
     Ok(())
 }
 
+/// The tools that may be called, and how they are chosen.
+#[derive(Default)]
+struct Tools<'a> {
+    tools: Vec<Tool<'a>>,
+    choice: Option<&'static str>,
+    /// All of them follow their schemas to the letter.
+    strict: Option<bool>,
+}
+
 struct Builder<'a> {
     chat: &'a Chat,
     /// The model can think.
@@ -98,7 +107,7 @@ impl<'a> Builder<'a> {
         'a: 'b,
     {
         let chat = self.chat;
-        let (tools, tool_choice, strict) = self.tools()?;
+        let Tools { tools, choice: tool_choice, strict } = self.tools()?;
         let max_tokens = chat.max_tokens()?;
         let thinking = self.thinking(max_tokens)?;
         let turns = self.turns(messages)?;
@@ -239,9 +248,8 @@ impl<'a> Builder<'a> {
         Ok(None)
     }
 
-    /// The tools that may be called, whether one must be, and whether all of them are strict. One function
-    /// that must be called is the only tool.
-    fn tools(&mut self) -> Result<(Vec<Tool<'a>>, Option<&'static str>, Option<bool>), RequestError> {
+    /// One function that must be called is the only tool.
+    fn tools(&mut self) -> Result<Tools<'a>, RequestError> {
         let (choice, names) = match self.chat.tool_choice()? {
             None | Some(ToolChoice::Auto) => (None, None),
             Some(ToolChoice::None) => (Some("NONE"), None),
@@ -276,7 +284,7 @@ impl<'a> Builder<'a> {
             tools.push(Tool { kind: "function", function });
         }
         if tools.is_empty() {
-            return Ok((tools, None, None));
+            return Ok(Tools::default());
         }
         if self.chat.parallel_tool_calls() == Some(false) {
             self.drop("parallel_tool_calls");
@@ -285,7 +293,7 @@ impl<'a> Builder<'a> {
             // Here it is a matter of all tools.
             self.drop("tools.strict");
         }
-        Ok((tools, choice, all_strict.then_some(true)))
+        Ok(Tools { tools, choice, strict: all_strict.then_some(true) })
     }
 
     fn thinking(&mut self, max_tokens: Option<u64>) -> Result<Option<Thinking<'a>>, RequestError> {
