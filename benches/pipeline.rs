@@ -28,6 +28,14 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":\""}}"#;
 const ANTHROPIC_TOOL_MORE: &str = r#"event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"pond"}}"#;
+const COHERE_START: &str = r#"event: message-start
+data: {"id":"c1","type":"message-start","delta":{"message":{"role":"assistant","content":[],"tool_plan":"","tool_calls":[],"citations":[]}}}"#;
+const COHERE_TEXT: &str = r#"event: content-delta
+data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":" significantly from its"}}}}"#;
+const COHERE_REASONING: &str = r#"event: content-delta
+data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"thinking":" significantly from its"}}}}"#;
+const OLLAMA_TEXT: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:14.389618Z","message":{"role":"assistant","content":" lantern"},"done":false}"#;
+const OLLAMA_REASONING: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:14.389618Z","message":{"role":"assistant","content":"","thinking":" lantern"},"done":false}"#;
 const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
 const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
 const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
@@ -48,10 +56,11 @@ struct Machine {
 
 impl Machine {
     fn new(provider: &str) -> Machine {
-        let dialect = Provider::find(provider)
-            .map_or(AnyDialect::plain("openai-chat").expect("known"), |row| {
-                row.dialects.first().expect("every row has a dialect").dialect
-            });
+        let (row, name) = provider.split_once('+').unwrap_or((provider, "openai-chat"));
+        let row = Provider::find(row);
+        let entry = row.and_then(|row| row.entry(name).or(row.dialects.first()));
+        let plain = || AnyDialect::plain("openai-chat").expect("known");
+        let dialect = entry.map_or_else(plain, |entry| entry.dialect);
         let dialect = dialect.as_dialect();
         let birth = Birth { id: "bench".to_owned(), model: "model".to_owned(), created: 0 };
         Machine {
@@ -84,17 +93,37 @@ fn text_openai(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn text_anthropic(bencher: Bencher<'_, '_>) {
-    per_frame(bencher, "anthropic", ANTHROPIC_START, ANTHROPIC_TEXT);
+    per_frame(bencher, "anthropic+anthropic", ANTHROPIC_START, ANTHROPIC_TEXT);
 }
 
 #[divan::bench]
 fn reasoning_anthropic(bencher: Bencher<'_, '_>) {
-    per_frame(bencher, "anthropic", ANTHROPIC_START, ANTHROPIC_REASONING);
+    per_frame(bencher, "anthropic+anthropic", ANTHROPIC_START, ANTHROPIC_REASONING);
 }
 
 #[divan::bench]
 fn tool_anthropic(bencher: Bencher<'_, '_>) {
-    per_frame(bencher, "anthropic", ANTHROPIC_TOOL, ANTHROPIC_TOOL_MORE);
+    per_frame(bencher, "anthropic+anthropic", ANTHROPIC_TOOL, ANTHROPIC_TOOL_MORE);
+}
+
+#[divan::bench]
+fn text_cohere(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "cohere+cohere", COHERE_START, COHERE_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_cohere(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "cohere+cohere", COHERE_START, COHERE_REASONING);
+}
+
+#[divan::bench]
+fn text_ollama(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "ollama+ollama", OLLAMA_TEXT, OLLAMA_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_ollama(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "ollama+ollama", OLLAMA_REASONING, OLLAMA_REASONING);
 }
 
 #[divan::bench]

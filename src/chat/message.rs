@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Chat, RequestError};
 use crate::json::{self, Members};
 
@@ -97,6 +100,16 @@ pub struct Media<'a> {
     pub name: Option<Cow<'a, str>>,
     /// How closely an image is looked at: `auto`, `low`, `high`.
     pub detail: Option<Cow<'a, str>>,
+}
+
+impl Media<'_> {
+    /// The text of a text file that came with the request.
+    pub fn text(&self) -> Option<String> {
+        let Source::Inline { media_type, base64 } = &self.source else { return None };
+        let is_text = media_type.starts_with("text/") || media_type == "application/json";
+        let bytes = STANDARD.decode(base64.as_bytes()).ok().filter(|_| is_text)?; // No base64: no text.
+        String::from_utf8(bytes).ok() // Another encoding: not what it says it is.
+    }
 }
 
 /// Where the bytes of a medium are.

@@ -502,7 +502,11 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
                 quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
             AnyDialect::OpenAiChat(dialect)
         }
-        AnyDialect::Anthropic(_) => dialect,
+        AnyDialect::Ollama(mut dialect) => {
+            dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
+            AnyDialect::Ollama(dialect)
+        }
+        AnyDialect::Anthropic(_) | AnyDialect::Cohere(_) => dialect,
     }
 }
 

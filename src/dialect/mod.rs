@@ -4,8 +4,11 @@
 //! dialect's type. [`envelope`] reads the error objects of all of them.
 
 pub mod anthropic;
+mod beside;
+pub mod cohere;
 pub mod envelope;
 mod mend;
+pub mod ollama;
 pub mod openai_chat;
 pub mod outgoing;
 mod payload;
@@ -97,17 +100,23 @@ pub enum AnyDialect {
     OpenAiChat(openai_chat::OpenAiChat),
     /// `anthropic`.
     Anthropic(anthropic::Anthropic),
+    /// `cohere`.
+    Cohere(cohere::Cohere),
+    /// `ollama`.
+    Ollama(ollama::Ollama),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "cohere", "ollama"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
+            "cohere" => Some(AnyDialect::Cohere(cohere::Cohere::PLAIN)),
+            "ollama" => Some(AnyDialect::Ollama(ollama::Ollama::PLAIN)),
             _ => None,
         }
     }
@@ -117,6 +126,8 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
             AnyDialect::Anthropic(_) => "anthropic",
+            AnyDialect::Cohere(_) => "cohere",
+            AnyDialect::Ollama(_) => "ollama",
         }
     }
 
@@ -125,6 +136,8 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
             AnyDialect::Anthropic(dialect) => dialect,
+            AnyDialect::Cohere(dialect) => dialect,
+            AnyDialect::Ollama(dialect) => dialect,
         }
     }
 }

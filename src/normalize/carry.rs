@@ -64,14 +64,26 @@ impl<'a> Carried<'a> {
     }
 }
 
-/// True for the names of the fields that the encoders write themselves.
+/// True for the names of the fields that the encoders write themselves, and of padding.
 fn is_taken(scope: Scope, name: &str) -> bool {
     match scope {
         Scope::Answer => {
-            matches!(name, "id" | "object" | "created" | "model" | "choices" | "usage" | "error")
+            matches!(
+                name,
+                "id" | "object" | "created" | "model" | "choices" | "usage" | "error" | "obfuscation" | "p"
+            )
         }
         Scope::Choice(_) => {
-            matches!(name, "index" | "delta" | "message" | "finish_reason" | "native_finish_reason")
+            matches!(
+                name,
+                "index"
+                    | "delta"
+                    | "message"
+                    | "finish_reason"
+                    | "native_finish_reason"
+                    | "obfuscation"
+                    | "p"
+            )
         }
         Scope::Delta(_) => matches!(
             name,

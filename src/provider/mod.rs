@@ -8,6 +8,7 @@ mod azure;
 mod baseten;
 mod cerebras;
 mod cloudflare;
+mod cohere;
 mod copilot;
 mod databricks;
 mod deepinfra;
@@ -94,6 +95,7 @@ pub const PROVIDERS: &[Provider] = &[
     deepseek::PROVIDER,
     groq::PROVIDER,
     mistral::PROVIDER,
+    cohere::PROVIDER,
     xai::PROVIDER,
     together::PROVIDER,
     fireworks::PROVIDER,
