@@ -4,6 +4,7 @@
 //! dialect's type. [`envelope`] reads the error objects of all of them.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod envelope;
 mod mend;
 pub mod openai_chat;
@@ -44,6 +45,11 @@ pub enum Auth {
     Bearer,
     /// In a header of this name.
     Header(&'static str),
+    /// Like `Bearer`; without a key the request is signed with AWS credentials (Signature Version 4).
+    SigV4 {
+        /// The name of the service in the signature.
+        service: &'static str,
+    },
 }
 
 /// What the normalizer must know of the provider.
@@ -97,17 +103,20 @@ pub enum AnyDialect {
     OpenAiChat(openai_chat::OpenAiChat),
     /// `anthropic`.
     Anthropic(anthropic::Anthropic),
+    /// `bedrock`.
+    Bedrock(bedrock::Bedrock),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "bedrock"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
+            "bedrock" => Some(AnyDialect::Bedrock(bedrock::Bedrock::PLAIN)),
             _ => None,
         }
     }
@@ -117,6 +126,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
             AnyDialect::Anthropic(_) => "anthropic",
+            AnyDialect::Bedrock(_) => "bedrock",
         }
     }
 
@@ -125,6 +135,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
             AnyDialect::Anthropic(dialect) => dialect,
+            AnyDialect::Bedrock(dialect) => dialect,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::App;
 use super::relay::{Form, Parts, Relay};
 use super::route::{Route, route};
-use super::upstream;
+use super::{sign, upstream};
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
 use crate::dialect::{Outgoing, Target, framer};
@@ -71,6 +71,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<(Box<Relay>
     let target = Target { provider: &upstream.name, base_url, model };
     let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
+    sign::sign(upstream, &mut request, SystemTime::now())?;
     let request = upstream::to_reqwest(&app.client, request)?;
     let limits = app.config.limits;
     let birth = Birth {
@@ -95,7 +96,7 @@ fn ask(app: &App, chat: &Chat, client_headers: &HeaderMap) -> Result<(Box<Relay>
         form,
         limits,
         provider: upstream.name.clone(),
-        key: upstream.key.clone(),
+        key: upstream.secret().cloned(),
     });
     Ok((relay, dropped))
 }
