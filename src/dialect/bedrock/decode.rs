@@ -13,7 +13,7 @@ use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, 
 use crate::framing::Frame;
 use crate::json::{self, Members};
 
-/// Blocks that are open at once at most; beyond it the oldest is forgotten.
+/// Blocks that are open at once at most.
 const BLOCKS_LIMIT: usize = 256;
 /// What is kept back of one block at most, in bytes; beyond it, it leaves as it is.
 const KEPT_LIMIT: usize = 1 << 20;
@@ -143,7 +143,7 @@ impl State {
             }
             b"contentBlockStop" => self.stop(index(event), out),
             b"messageStart" => {
-                self.blocks.clear();
+                self.close_all(out);
                 out.push(Delta::Choice {
                     choice: 0,
                     role: event.find("role").and_then(json::word).is_some(),
@@ -210,12 +210,16 @@ impl State {
 
     fn finish<'a>(&mut self, event: &Members<'a>, out: &mut Vec<Delta<'a>>) {
         // Blocks that the limit cut may not be closed.
-        for (_, block) in std::mem::take(&mut self.blocks) {
-            self.give_up(block, out);
-        }
+        self.close_all(out);
         if let Some(reason) = event.find("stopReason").and_then(json::word) {
             self.stopped = true;
             out.push(Delta::Finish { choice: 0, reason, native: None });
+        }
+    }
+
+    fn close_all<'a>(&mut self, out: &mut Vec<Delta<'a>>) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            self.give_up(block, out);
         }
     }
 
@@ -237,13 +241,17 @@ impl State {
                 return part(raw, out);
             }
         };
-        self.open(index, block);
+        self.open(index, block, out);
     }
 
-    fn open(&mut self, index: i64, block: Block) {
-        self.blocks.retain(|(known, _)| *known != index);
-        if self.blocks.len() >= BLOCKS_LIMIT {
-            self.blocks.remove(0);
+    /// Opens a block; what stood at its index, or has been open for the longest where there are too many,
+    /// leaves as it is.
+    fn open<'a>(&mut self, index: i64, block: Block, out: &mut Vec<Delta<'a>>) {
+        let full = (self.blocks.len() >= BLOCKS_LIMIT).then_some(0);
+        let old = self.blocks.iter().position(|(known, _)| *known == index).or(full);
+        if let Some(at) = old {
+            let (_, block) = self.blocks.remove(at);
+            self.give_up(block, out);
         }
         self.blocks.push((index, block));
     }
@@ -294,7 +302,7 @@ impl State {
         let Some(text) = json::word(raw) else { return };
         // Text has no start of its own.
         if !self.blocks.iter().any(|(known, _)| *known == index) {
-            self.open(index, Block::Text { start: self.said, citations: Vec::new(), length: 0 });
+            self.open(index, Block::Text { start: self.said, citations: Vec::new(), length: 0 }, out);
         }
         self.said += text.chars().count();
         out.push(Delta::Text { choice: 0, text: Said::Next(text) });
@@ -303,7 +311,7 @@ impl State {
     /// Reasoning leaves as text and as an item; both say the same.
     fn reasoning<'a>(&mut self, index: i64, raw: &'a str, out: &mut Vec<Delta<'a>>, repairs: &mut Repairs) {
         let reasoning = Members::of(raw);
-        let item = self.thought(index);
+        let item = self.thought(index, out);
         for (name, value) in reasoning.0 {
             match (name.as_ref(), json::word(value)) {
                 ("text", Some(text)) => {
@@ -329,14 +337,14 @@ impl State {
     }
 
     /// The item of the block at an index; blocks of reasoning have no start of their own.
-    fn thought(&mut self, index: i64) -> u32 {
+    fn thought<'a>(&mut self, index: i64, out: &mut Vec<Delta<'a>>) -> u32 {
         let block = self.blocks.iter().find(|(known, _)| *known == index);
         if let Some((_, Block::Thinking(item))) = block {
             return *item;
         }
         let item = self.thoughts;
         self.thoughts += 1;
-        self.open(index, Block::Thinking(item));
+        self.open(index, Block::Thinking(item), out);
         item
     }
 
@@ -360,7 +368,7 @@ impl State {
             | None => {
                 let call = self.calls;
                 self.calls += 1;
-                self.open(index, Block::Tool { call, has_arguments: true });
+                self.open(index, Block::Tool { call, has_arguments: true }, out);
                 out.push(arguments(call, piece));
             }
         }
@@ -369,7 +377,7 @@ impl State {
     /// Citations wait for the end of their block, because they say where their text ends.
     fn cite<'a>(&mut self, index: i64, citation: &'a str, out: &mut Vec<Delta<'a>>) {
         if !self.blocks.iter().any(|(known, _)| *known == index) {
-            self.open(index, Block::Text { start: self.said, citations: Vec::new(), length: 0 });
+            self.open(index, Block::Text { start: self.said, citations: Vec::new(), length: 0 }, out);
         }
         let block = self.blocks.iter_mut().find(|(known, _)| *known == index);
         let Some((_, Block::Text { start, citations, length })) = block else {
