@@ -36,6 +36,8 @@ const COHERE_REASONING: &str = r#"event: content-delta
 data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"thinking":" significantly from its"}}}}"#;
 const OLLAMA_TEXT: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:14.389618Z","message":{"role":"assistant","content":" lantern"},"done":false}"#;
 const OLLAMA_REASONING: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:14.389618Z","message":{"role":"assistant","content":"","thinking":" lantern"},"done":false}"#;
+const BEDROCK_TEXT: &str = r#"{"contentBlockIndex":0,"delta":{"text":" significantly from its"},"p":"abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"}"#;
+const BEDROCK_REASONING: &str = r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":" significantly from its"}},"p":"abcdefghijklmnopqr"}"#;
 const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
 const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
 const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
@@ -79,11 +81,42 @@ impl Machine {
 }
 
 fn per_frame(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str) {
+    let bytes = |frame: &str| format!("{frame}\n\n").into_bytes();
+    per_bytes(bencher, provider, &bytes(first), &bytes(frame));
+}
+
+fn per_bytes(bencher: Bencher<'_, '_>, provider: &str, first: &[u8], frame: &[u8]) {
     let mut machine = Machine::new(provider);
-    machine.push(format!("{first}\n\n").as_bytes());
-    let input = format!("{frame}\n\n");
-    assert!(machine.push(input.as_bytes()) > 0, "the frame says something");
-    bencher.bench_local(|| machine.push(divan::black_box(input.as_bytes())));
+    machine.push(first);
+    assert!(machine.push(frame) > 0, "the frame says something");
+    bencher.bench_local(|| machine.push(divan::black_box(frame)));
+}
+
+/// A message of an AWS event stream.
+fn message(name: &str, payload: &str) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (name, value) in
+        [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")]
+    {
+        headers.push(name.len() as u8);
+        headers.extend(name.as_bytes());
+        headers.push(7);
+        headers.extend((value.len() as u16).to_be_bytes());
+        headers.extend(value.as_bytes());
+    }
+    let mut out = Vec::new();
+    out.extend((16 + headers.len() as u32 + payload.len() as u32).to_be_bytes());
+    out.extend((headers.len() as u32).to_be_bytes());
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out.extend(headers);
+    out.extend(payload.as_bytes());
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out
+}
+
+fn per_message(bencher: Bencher<'_, '_>, payload: &str) {
+    let first = message("messageStart", r#"{"p":"abc","role":"assistant"}"#);
+    per_bytes(bencher, "bedrock", &first, &message("contentBlockDelta", payload));
 }
 
 #[divan::bench]
@@ -124,6 +157,16 @@ fn text_ollama(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn reasoning_ollama(bencher: Bencher<'_, '_>) {
     per_frame(bencher, "ollama+ollama", OLLAMA_REASONING, OLLAMA_REASONING);
+}
+
+#[divan::bench]
+fn text_bedrock(bencher: Bencher<'_, '_>) {
+    per_message(bencher, BEDROCK_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_bedrock(bencher: Bencher<'_, '_>) {
+    per_message(bencher, BEDROCK_REASONING);
 }
 
 #[divan::bench]

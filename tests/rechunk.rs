@@ -67,8 +67,13 @@ fn frames(dialect: AnyDialect, pieces: &[&[u8]]) -> String {
     };
     for piece in pieces {
         framer.push(piece);
-        while let Some(frame) = framer.next(&mut repairs).unwrap() {
-            write(frame);
+        loop {
+            match framer.next(&mut repairs) {
+                Ok(Some(frame)) => write(frame),
+                Ok(None) => break,
+                // A damaged frame is the last.
+                Err(error) => return format!("{out}{error}"),
+            }
         }
     }
     while let Some(frame) = framer.finish(&mut repairs) {

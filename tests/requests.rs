@@ -31,7 +31,10 @@ fn requests() -> Vec<(Case, Vec<u8>)> {
 /// The request that the provider of the case gets, or why the client's is refused.
 fn translate(case: &Case, body: &[u8]) -> Result<Outgoing, Error> {
     let chat = Chat::read(body)?;
-    let host = |_: &str| Some("https://host.example".to_owned());
+    let host = |name: &str| {
+        let value = if name == "AWS_REGION" { "us-east-1" } else { "https://host.example" };
+        Some(value.to_owned())
+    };
     let base_url =
         expand(entry_of(&case.provider).map_or("https://host.example/v1", |entry| entry.base_url), &host);
     let base_url = Url::parse(&base_url.unwrap()).unwrap();

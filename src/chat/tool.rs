@@ -55,8 +55,11 @@ impl Chat {
         let mut tools = Vec::new();
         for (at, raw) in json::elements(self.given("tools").unwrap_or_default()).into_iter().enumerate() {
             let members = Members::of(raw);
-            let is_function =
-                matches!(members.find("type").and_then(json::word).as_deref(), Some("function") | None);
+            // Clients may leave the type out; some providers have tools without one.
+            let is_function = match members.find("type").and_then(json::word).as_deref() {
+                None => ["function", "name"].iter().any(|name| members.find(name).is_some()),
+                Some(kind) => kind == "function",
+            };
             if !is_function {
                 tools.push(Tool::Native(raw));
                 continue;

@@ -3,6 +3,7 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+mod aws;
 mod file;
 mod telemetry;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use aws::Credentials;
 pub use file::File;
 use file::{FinishQuirk, ProviderFile, QuirksFile, Span};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -130,6 +132,8 @@ pub struct Upstream {
     pub key: Option<Secret>,
     /// How the key is sent.
     pub auth: Auth,
+    /// What requests are signed with, where there is no key and the provider wants that.
+    pub credentials: Option<Credentials>,
     /// The name of the header that carries the key, where the file chose one.
     pub key_header: Option<HeaderName>,
     /// The environment variable that would hold its key, if it needs one.
@@ -296,6 +300,12 @@ impl Config {
 }
 
 impl Upstream {
+    /// What the provider may quote and nobody else may see.
+    pub fn secret(&self) -> Option<&Secret> {
+        let token = self.credentials.as_ref().and_then(|credentials| credentials.session_token.as_ref());
+        self.key.as_ref().or(token)
+    }
+
     fn plain(name: &str, dialect: AnyDialect) -> Upstream {
         Upstream {
             name: name.to_owned(),
@@ -303,6 +313,7 @@ impl Upstream {
             base_url: Err("base_url".to_owned()),
             key: None,
             auth: Auth::Bearer,
+            credentials: None,
             key_header: None,
             key_env: None,
             headers: HeaderMap::new(),
@@ -325,19 +336,33 @@ fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
     let key = row.key_env.iter().find_map(|name| filled(name)).map(|key| Secret::new(key.trim()));
     let base_url = base_url(entry.base_url, env);
     let named = provider::variables(entry.base_url).any(|name| filled(name).is_some());
-    let is_set_up = base_url.is_ok() && (key.is_some() || (row.is_local && named));
+    let auth = entry.dialect.as_dialect().auth().unwrap_or(row.auth);
+    let credentials = credentials(auth, &base_url, env);
+    let has_key = key.is_some() || (credentials.is_some() && aws::are_chosen(env));
+    let is_set_up = base_url.is_ok() && (has_key || (row.is_local && named));
     Upstream {
         base_url,
         key,
-        auth: entry.dialect.as_dialect().auth().unwrap_or(row.auth),
+        auth,
+        credentials,
         key_env: row.key_env.first().filter(|_| !row.is_local).map(|name| (*name).to_owned()),
         is_set_up,
         ..Upstream::plain(row.name, entry.dialect)
     }
 }
 
+/// The credentials, for a provider that wants signatures.
+fn credentials(auth: Auth, base_url: &Result<Url, String>, env: Env<'_>) -> Option<Credentials> {
+    match auth {
+        Auth::SigV4 { .. } => Credentials::find(base_url.as_ref().ok(), env), // The region then stands elsewhere.
+        Auth::Bearer | Auth::Header(_) => None,
+    }
+}
+
 fn base_url(template: &str, env: Env<'_>) -> Result<Url, String> {
-    let text = provider::expand(template, env)?;
+    // AWS has more places for its region than one variable.
+    let env = |name: &str| if name == "AWS_REGION" { aws::region(env) } else { env(name) };
+    let text = provider::expand(template, &env)?;
     let url = Url::parse(&text).map_err(|_| template.to_owned())?;
     // A user and a password would be logged with the address, and are no way to send a key.
     if url.username().is_empty() && url.password().is_none() { Ok(url) } else { Err(template.to_owned()) }
@@ -447,6 +472,7 @@ impl Place<'_> {
         }
         provider.models = written.models;
         provider.dialect = with_quirks(provider.dialect, &written.quirks);
+        provider.credentials = credentials(provider.auth, &provider.base_url, env);
         provider.is_set_up = provider.base_url.is_ok();
         provider
     }
@@ -506,7 +532,7 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
             dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
             AnyDialect::Ollama(dialect)
         }
-        AnyDialect::Anthropic(_) | AnyDialect::Cohere(_) => dialect,
+        AnyDialect::Anthropic(_) | AnyDialect::Cohere(_) | AnyDialect::Bedrock(_) => dialect,
     }
 }
 
@@ -543,9 +569,10 @@ impl fmt::Display for Config {
             if let Ok(url) = &provider.base_url {
                 writeln!(f, "base_url = \"{}\"", without_secrets(url))?;
             }
-            let key = match provider.key {
-                Some(_) => "api_key = \"[hidden]\"",
-                None => "# no key: the client's own authorization is passed on",
+            let key = match (&provider.key, &provider.credentials) {
+                (Some(_), _) => "api_key = \"[hidden]\"",
+                (None, Some(_)) => "# signed with AWS credentials",
+                (None, None) => "# no key: the client's own authorization is passed on",
             };
             writeln!(f, "{key}")?;
         }

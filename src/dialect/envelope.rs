@@ -29,7 +29,8 @@ pub fn read(raw: &str) -> Option<Fault> {
     if let Some(detail) = members.find("detail").filter(|detail| tells(detail)) {
         return Some(fault(detail_message(detail), &[&members]));
     }
-    let message = members.find("message").or_else(|| members.find("msg")).and_then(json::word)?;
+    let message =
+        ["message", "msg", "Message"].iter().find_map(|name| members.find(name)).and_then(json::word)?;
     Some(fault(message.into_owned(), &[&members]))
 }
 

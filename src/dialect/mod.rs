@@ -4,6 +4,7 @@
 //! dialect's type. [`envelope`] reads the error objects of all of them.
 
 pub mod anthropic;
+pub mod bedrock;
 mod beside;
 pub mod cohere;
 pub mod envelope;
@@ -47,6 +48,11 @@ pub enum Auth {
     Bearer,
     /// In a header of this name.
     Header(&'static str),
+    /// Like `Bearer`; without a key the request is signed with AWS credentials (Signature Version 4).
+    SigV4 {
+        /// The name of the service in the signature.
+        service: &'static str,
+    },
 }
 
 /// What the normalizer must know of the provider.
@@ -104,11 +110,13 @@ pub enum AnyDialect {
     Cohere(cohere::Cohere),
     /// `ollama`.
     Ollama(ollama::Ollama),
+    /// `bedrock`.
+    Bedrock(bedrock::Bedrock),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "cohere", "ollama"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "cohere", "ollama", "bedrock"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
@@ -117,6 +125,7 @@ impl AnyDialect {
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
             "cohere" => Some(AnyDialect::Cohere(cohere::Cohere::PLAIN)),
             "ollama" => Some(AnyDialect::Ollama(ollama::Ollama::PLAIN)),
+            "bedrock" => Some(AnyDialect::Bedrock(bedrock::Bedrock::PLAIN)),
             _ => None,
         }
     }
@@ -128,6 +137,7 @@ impl AnyDialect {
             AnyDialect::Anthropic(_) => "anthropic",
             AnyDialect::Cohere(_) => "cohere",
             AnyDialect::Ollama(_) => "ollama",
+            AnyDialect::Bedrock(_) => "bedrock",
         }
     }
 
@@ -138,6 +148,7 @@ impl AnyDialect {
             AnyDialect::Anthropic(dialect) => dialect,
             AnyDialect::Cohere(dialect) => dialect,
             AnyDialect::Ollama(dialect) => dialect,
+            AnyDialect::Bedrock(dialect) => dialect,
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) fn meaning(word: &str) -> Meaning {
         | "server_error"
         | "insufficient_system_resource"
         | "malformed_function_call"
+        | "malformed_model_output"
+        | "malformed_tool_use"
         | "unexpected_tool_call" => return Meaning::Failed,
         _ => return Meaning::Unknown,
     })

@@ -6,6 +6,7 @@
 mod anthropic;
 mod azure;
 mod baseten;
+mod bedrock;
 mod cerebras;
 mod cloudflare;
 mod cohere;
@@ -92,6 +93,7 @@ pub const PROVIDERS: &[Provider] = &[
     openai::PROVIDER,
     anthropic::PROVIDER,
     azure::PROVIDER,
+    bedrock::PROVIDER,
     deepseek::PROVIDER,
     groq::PROVIDER,
     mistral::PROVIDER,

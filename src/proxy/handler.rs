@@ -18,7 +18,7 @@ use super::App;
 use super::answer::Answer;
 use super::relay::{Form, Parts, Relay};
 use super::route::{Route, route};
-use super::upstream;
+use super::{sign, upstream};
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
 use crate::dialect::{Outgoing, Target, framer};
@@ -87,7 +87,8 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
     let (relay, dropped) = ask(app, &chat, headers, watch, received)?;
     let answer = Answer::new(relay);
     let limits = app.config.limits;
-    let response = if chat.stream { stream(answer, limits.headers_after).await } else { object(answer).await };
+    let response =
+        if chat.stream { stream(answer, limits.headers_after).await } else { object(answer).await };
     response.map(|response| with_dropped(response, &dropped))
 }
 
@@ -121,6 +122,7 @@ fn ask(
     let target = Target { provider: &upstream.name, base_url, model };
     let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
+    sign::sign(upstream, &mut request, SystemTime::now())?;
     let mut request = upstream::to_reqwest(request)?;
     if let Some(observer) = watch.observer() {
         observer.routed(&Routed { provider: &upstream.name, model, url: request.url(), chat });
@@ -151,7 +153,7 @@ fn ask(
         limits,
         provider: upstream.name.clone(),
         model: model.to_owned(),
-        key: upstream.key.clone(),
+        key: upstream.secret().cloned(),
         watch: std::mem::take(watch),
         received,
         notice: app.drain.notice(),

@@ -11,6 +11,7 @@ mod handler;
 mod models;
 mod relay;
 mod route;
+mod sign;
 mod turns;
 mod upstream;
 mod workers;

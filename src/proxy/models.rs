@@ -16,6 +16,7 @@ use super::{App, upstream};
 use crate::config::Upstream;
 use crate::error::Error;
 use crate::json::{self as text, Members};
+use crate::provider::Auth;
 
 /// How long a provider's list is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(60);
@@ -91,6 +92,10 @@ async fn all(app: &Arc<App>) -> Vec<Model> {
 }
 
 async fn of_provider(app: &App, provider: &Upstream) -> Arc<Vec<Model>> {
+    if let Auth::SigV4 { .. } = provider.auth {
+        // AWS lists models at another address, in another form.
+        return Arc::default();
+    }
     if let Some((at, list)) = app.models.0.lock().await.get(&provider.name)
         && at.elapsed() < FRESH
     {

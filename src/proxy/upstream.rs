@@ -35,7 +35,9 @@ pub(super) fn authorize(
             let (name, text) = match (&upstream.key_header, upstream.auth) {
                 (Some(name), _) => (name.clone(), key.expose().to_owned()),
                 (None, Auth::Header(name)) => (HeaderName::from_static(name), key.expose().to_owned()),
-                (None, Auth::Bearer) => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+                (None, Auth::Bearer | Auth::SigV4 { .. }) => {
+                    (AUTHORIZATION, format!("Bearer {}", key.expose()))
+                }
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Internal)?;
             value.set_sensitive(true);
@@ -60,7 +62,7 @@ pub(super) fn authorize(
 fn own_header(upstream: &Upstream) -> Option<HeaderName> {
     match upstream.auth {
         Auth::Header(name) => Some(HeaderName::from_static(name)),
-        Auth::Bearer => None,
+        Auth::Bearer | Auth::SigV4 { .. } => None,
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) ->
     let given = client.contains_key(AUTHORIZATION)
         || own_header(upstream).is_some_and(|name| client.contains_key(name))
         || !upstream.headers.is_empty();
-    if upstream.key.is_some() || given || upstream.is_set_up {
+    if upstream.key.is_some() || upstream.credentials.is_some() || given || upstream.is_set_up {
         return Ok(());
     }
     let provider = &upstream.name;

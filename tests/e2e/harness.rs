@@ -52,8 +52,13 @@ pub struct Proxy {
 impl Proxy {
     /// Starts it with a config file of this text, in an empty environment.
     pub async fn start(config: &str) -> Proxy {
+        Proxy::start_in(|_| None, config).await
+    }
+
+    /// Starts it in another environment.
+    pub async fn start_in(env: fn(&str) -> Option<String>, config: &str) -> Proxy {
         let file = File::parse(config).unwrap_or_else(|error| panic!("{error}"));
-        let config = Config::new(file, None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+        let config = Config::new(file, None, &env).unwrap_or_else(|error| panic!("{error}"));
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();

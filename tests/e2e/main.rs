@@ -26,5 +26,6 @@ mod reuse;
 mod routes;
 mod secrets;
 mod shutdown;
+mod signed;
 mod silence;
 mod status_line;

@@ -408,7 +408,12 @@ fn index(event: &Members<'_>) -> i64 {
 }
 
 /// Carries every member that is none of these and says something.
-fn unknown<'a>(members: &Members<'a>, known: &[&str], scope: Scope, out: &mut Vec<Delta<'a>>) {
+pub(in crate::dialect) fn unknown<'a>(
+    members: &Members<'a>,
+    known: &[&str],
+    scope: Scope,
+    out: &mut Vec<Delta<'a>>,
+) {
     for (name, value) in &members.0 {
         if !known.contains(&name.as_ref()) && *value != "null" {
             out.push(Delta::Unknown(scope, Field { name: name.clone(), value: Cow::Borrowed(value) }));
@@ -445,12 +450,12 @@ fn detail<'a>(kind: &str, name: &str, raw: &str, item: u32) -> Delta<'a> {
 }
 
 /// Carries a block that no other field can carry.
-fn part(raw: &str, out: &mut Vec<Delta<'_>>) {
+pub(in crate::dialect) fn part(raw: &str, out: &mut Vec<Delta<'_>>) {
     carry("content_parts", raw, out);
 }
 
 /// Adds JSON texts to a list that the frame carries beside the text.
-fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
+pub(in crate::dialect) fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
     for delta in out.iter_mut() {
         if let Delta::Unknown(Scope::Delta(0), field) = delta
             && field.name == name
@@ -466,7 +471,7 @@ fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
 }
 
 /// The block with the input that its deltas made; input that is no JSON, because it was cut, stays text.
-fn with_input(raw: &str, input: &str) -> String {
+pub(in crate::dialect) fn with_input(raw: &str, input: &str) -> String {
     if input.is_empty() {
         return raw.to_owned();
     }

@@ -2,21 +2,21 @@
 
 /// A family.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Family {
+pub(in crate::dialect) struct Family {
     /// What the model's name has in it, with `-` for `.`.
     part: &'static str,
     /// The most tokens of an answer: what is asked for where the client says nothing, because the API wants a
     /// number.
-    pub(super) max_tokens: u64,
+    pub(in crate::dialect) max_tokens: u64,
     /// How it is told to think.
-    pub(super) thinks: Thinks,
+    pub(in crate::dialect) thinks: Thinks,
     /// Which of temperature and the like it takes.
-    pub(super) sampling: Sampling,
+    pub(in crate::dialect) sampling: Sampling,
 }
 
 /// How a family is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Thinks {
+pub(in crate::dialect) enum Thinks {
     /// It does not.
     Never,
     /// With a budget of tokens.
@@ -30,7 +30,7 @@ pub(super) enum Thinks {
 
 /// Which of temperature, `top_p` and `top_k` a family takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sampling {
+pub(in crate::dialect) enum Sampling {
     /// All of them.
     All,
     /// One of temperature and `top_p`.
@@ -67,7 +67,7 @@ const FAMILIES: &[Family] = &[
 const OTHER: Family = family("", 8192, Thinks::Budget, Sampling::All);
 
 /// The family of a model, by its name.
-pub(super) fn of(model: &str) -> Family {
+pub(in crate::dialect) fn of(model: &str) -> Family {
     let name = model.to_ascii_lowercase().replace('.', "-");
     FAMILIES.iter().find(|family| name.contains(family.part)).copied().unwrap_or(OTHER)
 }

@@ -23,9 +23,10 @@
 //!
 //! Source: <https://docs.claude.com/en/api/messages>, "Streaming messages"
 
-mod decode;
-mod family;
+pub(super) mod decode;
+pub(super) mod family;
 mod request;
+pub(super) mod rules;
 mod wire;
 
 use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};

@@ -6,13 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 
-use super::family::{self, Family, Sampling, Thinks};
+use super::family::{self, Family};
+use super::rules::{self, Room, Thinking};
 use super::wire::{
-    Block, BlockBody, Body, Choice, Format, Input, Metadata, OutputConfig, Source, Thinking, Tool, Turn,
+    Block, BlockBody, Body, Choice, Format, Input, Metadata, OutputConfig, Source, Tool, Turn,
 };
 use super::{Anthropic, Host};
 use crate::chat::message::{self, Content, DetailBody, Media, Message, Place, Role};
-use crate::chat::settings::{Effort, ResponseFormat};
+use crate::chat::settings::ResponseFormat;
 use crate::chat::tool::{self, ToolChoice};
 use crate::chat::{Chat, RequestError};
 use crate::dialect::{Outgoing, Target};
@@ -43,8 +44,6 @@ const TRANSLATED: &[&str] = &[
 /// Fields of the Messages API itself that pass as they came.
 const OWN: &[&str] =
     &["service_tier", "context_management", "mcp_servers", "container", "cache_control", "inference_geo"];
-/// The least budget that the API takes, and the most that is asked for unless the client names a number.
-const BUDGET: std::ops::RangeInclusive<u64> = 1024..=32_000;
 
 /// Builds the request, without keys.
 pub(super) fn request(
@@ -111,10 +110,12 @@ impl<'a> Builder<'a> {
         let tools = self.tools()?;
         let (tools, tool_choice) = self.choice(tools)?;
         let forced = tool_choice.as_ref().is_some_and(|choice| matches!(choice.kind, "any" | "tool"));
-        let (thinking, effort) = self.thinking(max_tokens, forced, messages)?;
+        let is_lost = rules::lost_its_thoughts(messages);
+        let (thinking, effort) = self.thinking(Room { max_tokens, is_forced: forced, is_lost })?;
         let format = self.format()?;
         let thinks = matches!(thinking, Some(Thinking::Enabled { .. } | Thinking::Adaptive { .. }));
-        let [temperature, top_p, top_k] = self.sampling(thinks)?;
+        let sampling = rules::sampling(self.chat, self.family, thinks, &mut self.dropped)?;
+        let [temperature, top_p, top_k] = sampling.map(|number| number.map(Raw));
         let is_vertex = dialect.host == Host::Vertex;
         Ok(Body {
             model: (!is_vertex).then_some(target.model),
@@ -137,9 +138,7 @@ impl<'a> Builder<'a> {
     }
 
     fn drop(&mut self, name: &str) {
-        if !self.dropped.iter().any(|known| known == name) {
-            self.dropped.push(name.to_owned());
-        }
+        rules::note(&mut self.dropped, name);
     }
 
     /// A field of the API itself; OpenAI has a field of the same name with other values.
@@ -361,56 +360,17 @@ impl<'a> Builder<'a> {
         Ok((tools, choice))
     }
 
-    /// How the model is told to think: by a budget or by an effort.
-    fn thinking(
-        &mut self,
-        max_tokens: u64,
-        forced: bool,
-        messages: &[Message<'_>],
-    ) -> Result<(Option<Thinking<'a>>, Option<&'static str>), RequestError> {
+    /// How the model is told to think.
+    fn thinking(&mut self, room: Room) -> Result<(Option<Thinking<'a>>, Option<&'static str>), RequestError> {
         if let Some(own) = self.chat.given("thinking").filter(|raw| raw.starts_with('{')) {
             return Ok((Some(Thinking::Own(Raw(own))), None));
         }
-        let asked = self.chat.thinking()?;
-        let field = if self.chat.given("reasoning").is_some() { "reasoning" } else { "reasoning_effort" };
-        if asked.is_off() {
-            let can = self.family.thinks != Thinks::Never;
-            return Ok((can.then_some(Thinking::Disabled), None));
+        let told = rules::thinking(self.family, self.chat.thinking()?, room);
+        if told.is_none() {
+            let by_object = self.chat.given("reasoning").is_some();
+            self.drop(if by_object { "reasoning" } else { "reasoning_effort" });
         }
-        if !asked.is_on() {
-            return Ok((None, None));
-        }
-        // A tool that must be called leaves no room for thought.
-        if forced {
-            self.drop(field);
-            return Ok((None, None));
-        }
-        match self.family.thinks {
-            Thinks::Adaptive { extra_high } => {
-                let by_tokens = || Some(effort_of(asked.tokens?.saturating_mul(100) / max_tokens.max(1)));
-                let effort = asked.effort.or_else(by_tokens).map(|effort| match effort {
-                    Effort::None | Effort::Minimal | Effort::Low => "low",
-                    Effort::Medium => "medium",
-                    Effort::High => "high",
-                    Effort::ExtraHigh if extra_high => "xhigh",
-                    Effort::Max if extra_high => "max",
-                    Effort::ExtraHigh | Effort::Max => "high",
-                });
-                Ok((Some(Thinking::Adaptive { display: "summarized" }), effort))
-            }
-            // With a budget, a turn that goes on after a tool call must begin with the thought that led to it.
-            Thinks::Budget if max_tokens > *BUDGET.start() && !lost_its_thoughts(messages) => {
-                let percent = asked.effort.unwrap_or(Effort::Medium).percent();
-                let share = (max_tokens.saturating_mul(percent) / 100).clamp(*BUDGET.start(), *BUDGET.end());
-                let budget = asked.tokens.map_or(share, |tokens| tokens.max(*BUDGET.start()));
-                let budget_tokens = budget.min((max_tokens.saturating_mul(95) / 100).max(*BUDGET.start()));
-                Ok((Some(Thinking::Enabled { budget_tokens }), None))
-            }
-            Thinks::Budget | Thinks::Never => {
-                self.drop(field);
-                Ok((None, None))
-            }
-        }
+        Ok(told.unwrap_or_default())
     }
 
     fn format(&self) -> Result<Option<Format<'a>>, RequestError> {
@@ -423,44 +383,6 @@ impl<'a> Builder<'a> {
                 let why = "this API writes JSON by a schema only. Use type json_schema.";
                 Err(RequestError::unsupported("response_format", why))
             }
-        }
-    }
-
-    /// Temperature, `top_p`, `top_k`, as far as the family takes them beside thinking.
-    fn sampling(&mut self, thinks: bool) -> Result<[Option<Raw<'a>>; 3], RequestError> {
-        let number = |raw: &str| raw.parse::<f64>().unwrap_or(1.0);
-        let mut temperature = self.chat.number("temperature")?;
-        let mut top_p = self.chat.number("top_p")?;
-        let mut top_k = self.chat.number("top_k")?;
-        if temperature.is_some_and(|raw| number(raw) > 1.0) {
-            // Here it ends at one.
-            temperature = Some("1");
-            self.drop("temperature");
-        }
-        let is_default = |raw: &str| number(raw) == 1.0;
-        if self.family.sampling == Sampling::One && temperature.is_some() && top_p.is_some() {
-            self.leave("top_p", &mut top_p, is_default);
-        }
-        if self.family.sampling == Sampling::None {
-            self.leave("temperature", &mut temperature, is_default);
-            self.leave("top_p", &mut top_p, is_default);
-            self.leave("top_k", &mut top_k, |_| false);
-        } else if thinks {
-            if !temperature.is_none_or(is_default) {
-                self.leave("temperature", &mut temperature, |_| false);
-            }
-            if top_p.is_some_and(|raw| number(raw) < 0.95) {
-                self.leave("top_p", &mut top_p, |_| false);
-            }
-            self.leave("top_k", &mut top_k, |_| false);
-        }
-        Ok([temperature.map(Raw), top_p.map(Raw), top_k.map(Raw)])
-    }
-
-    /// Leaves a number out, and says so unless it means what is done anyway.
-    fn leave(&mut self, name: &str, number: &mut Option<&str>, is_default: impl Fn(&str) -> bool) {
-        if number.take().is_some_and(|raw| !is_default(raw)) {
-            self.drop(name);
         }
     }
 
@@ -485,33 +407,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The effort that a share of the answer's tokens means.
-fn effort_of(percent: u64) -> Effort {
-    match percent {
-        0..=25 => Effort::Low,
-        26..=60 => Effort::Medium,
-        _ => Effort::High,
-    }
-}
-
-/// True if the conversation goes on after a tool call whose signed reasoning did not come back.
-fn lost_its_thoughts(messages: &[Message<'_>]) -> bool {
-    let last = messages.iter().rev().find(|message| message.role != Role::Tool);
-    let goes_on = messages.last().is_some_and(|message| message.role == Role::Tool);
-    goes_on
-        && last.is_some_and(|last| {
-            last.role == Role::Assistant && !last.calls.is_empty() && thoughts(last).is_empty()
-        })
-}
-
 /// The signed reasoning of a message, in its order; what another provider signed is of no use here.
 fn thoughts<'b>(message: &'b Message<'b>) -> Vec<Block<'b>> {
-    let ours = |detail: &&message::Detail<'b>| match (detail.format.as_deref(), &detail.body) {
-        (Some(format), _) if format.starts_with("anthropic") => true,
-        // Clients may forget the form of a text, but what is encrypted could be anyone's.
-        (None | Some("unknown"), DetailBody::Text { .. }) => true,
-        (_, _) => false,
-    };
     let body = |detail: &'b message::Detail<'b>| match &detail.body {
         DetailBody::Text { text, signature: Some(signature) } => {
             Some(BlockBody::Thinking { thinking: borrow(text), signature: borrow(signature) })
@@ -519,7 +416,7 @@ fn thoughts<'b>(message: &'b Message<'b>) -> Vec<Block<'b>> {
         DetailBody::Encrypted(data) => Some(BlockBody::RedactedThinking { data: borrow(data) }),
         DetailBody::Text { signature: None, .. } | DetailBody::Summary(_) => None,
     };
-    let bodies = message.details.iter().filter(ours).filter_map(body);
+    let bodies = message.details.iter().filter(|detail| rules::is_signed(detail)).filter_map(body);
     bodies.map(|body| Block { body, cache_control: None }).collect()
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::rules::Thinking;
 use crate::event::Usage;
 use crate::json::{self, Field, Members, Raw};
 
@@ -141,22 +142,6 @@ pub(super) struct Choice<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) disable_parallel_tool_use: Option<bool>,
-}
-
-/// How the model thinks.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Thinking<'a> {
-    Disabled,
-    Enabled {
-        budget_tokens: u64,
-    },
-    /// Newer models decide by themselves how much; the summary is not sent unless it is asked for.
-    Adaptive {
-        display: &'static str,
-    },
-    #[serde(untagged)]
-    Own(Raw<'a>),
 }
 
 /// Effort and form of the answer.

@@ -2,6 +2,7 @@
 //! streaming, and shares nothing with the code under test, so that the two can be compared.
 
 mod anthropic;
+mod bedrock;
 mod cohere;
 mod ollama;
 mod openai_chat;
@@ -69,6 +70,7 @@ const READERS: &[(&str, Reader)] = &[
     ("anthropic", anthropic::read),
     ("cohere", cohere::read),
     ("ollama", ollama::read),
+    ("bedrock", bedrock::read),
 ];
 
 /// True if there is a plain reader of the dialect.
