@@ -14,6 +14,7 @@
 
 mod answer;
 mod damage;
+mod eventstream;
 mod fault;
 mod fragments;
 mod ids;
@@ -21,6 +22,7 @@ mod json;
 mod ledger;
 mod manner;
 mod manners;
+mod native;
 mod refuse;
 mod render;
 mod reply;
@@ -152,6 +154,11 @@ async fn route(
     let ticket = ledger.record(&parts, &body);
     if parts.method == Method::POST && path.ends_with("/chat/completions") {
         return reply::chat(&parts.headers, &body, reset, ticket).await;
+    }
+    if parts.method == Method::POST
+        && let Some(native) = native::find(path)
+    {
+        return reply::native(native, &parts, &body, reset, ticket).await;
     }
     if parts.method == Method::GET && path == "/v1/models" {
         ticket.finish();

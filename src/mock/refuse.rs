@@ -78,8 +78,9 @@ impl Problem<'_> {
                 .with("code", status.to_string())
                 .with("raw_status_code", status),
             Envelope::Flat => self.openai(),
-            Envelope::Anthropic => error(message().with("type", self.kind))
+            Envelope::Anthropic => Object::default()
                 .with("type", "error")
+                .with("error", Object::default().with("type", self.anthropic()).with("message", self.message))
                 .with("request_id", "req_mock0001"),
             Envelope::Message => message(),
             Envelope::Google => {
@@ -108,6 +109,15 @@ impl Problem<'_> {
             .with("type", self.kind)
             .with("param", Json::Null)
             .with("code", self.code)
+    }
+
+    /// Anthropic's word for the kind.
+    fn anthropic(&self) -> &str {
+        match self.kind {
+            "insufficient_quota" => "billing_error",
+            "server_error" => "api_error",
+            kind => kind,
+        }
     }
 
     fn details(self) -> Object {
