@@ -56,6 +56,8 @@ pub struct Choice {
     pub reasoning: Vec<String>,
     /// Whether nobody may read it.
     pub hidden: bool,
+    /// Whether it is wanted in a form that can be sent back.
+    pub sealed: bool,
     /// The answer in words.
     pub text: Vec<String>,
     /// Words of refusal.
@@ -107,6 +109,7 @@ impl Choice {
         if means.reasons || ask.thinks {
             choice.reasoning = words(REASONING);
             choice.hidden = ask.hides;
+            choice.sealed = ask.seals;
         }
         if ask.calls.is_empty() {
             choice.text = said(ask, number);

@@ -483,6 +483,12 @@ pub enum Envelope {
     Message,
     /// `{error: {code: 400, message, status, details}}`, in an array.
     Google,
+    /// `{error: {code: 400, message, status}}`, where `status` is a word of gRPC's.
+    Status,
+    /// `{id, message}`.
+    Cohere,
+    /// `{message}`, and the kind of error in a header.
+    Aws,
     /// `{success: false, errors: [{code, message}]}`.
     Cloudflare,
     /// `{id, error: {…}}`.

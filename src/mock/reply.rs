@@ -13,7 +13,7 @@ use super::ledger::Ticket;
 use super::manner::{Envelope, Manner, Table};
 use super::manners;
 use super::native::Native;
-use super::refuse::{LIMITS, PAGE, Problem, retry_after};
+use super::refuse::{self, LIMITS, PAGE, Problem, retry_after};
 use super::request::Ask;
 use super::script::{Broken, ResetSwitch, Script, Step};
 use super::wire;
@@ -130,6 +130,7 @@ fn refuse_as(problem: Problem<'_>, manner: &Manner, ticket: Ticket) -> Response<
     let mut response = Response::new(Script::whole(problem.write(manner.envelope), ticket));
     set_json_headers(&mut response, manner);
     set_status(&mut response, problem.status);
+    set_error_type(&mut response, manner);
     response
 }
 
@@ -286,6 +287,7 @@ fn refuse(refusal: Refusal, manner: &Manner, ticket: Ticket) -> Response<Script>
     set_headers(&mut response, manner.headers);
     set_type(&mut response, kind);
     set_status(&mut response, refusal.status);
+    set_error_type(&mut response, manner);
     if let Some(value) = retry_after(refusal.retry, SystemTime::now())
         && let Ok(value) = HeaderValue::from_str(&value)
     {
@@ -297,6 +299,13 @@ fn refuse(refusal: Refusal, manner: &Manner, ticket: Ticket) -> Response<Script>
 
 fn set_status(response: &mut Response<Script>, status: u16) {
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+fn set_error_type(response: &mut Response<Script>, manner: &Manner) {
+    if manner.envelope == Envelope::Aws {
+        let word = HeaderValue::from_static(refuse::aws(response.status().as_u16()));
+        response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), word);
+    }
 }
 
 fn set_headers(response: &mut Response<Script>, headers: Table) {

@@ -35,6 +35,8 @@ pub struct Ask {
     pub seed: u64,
     /// The model was told to think, whatever the manner.
     pub thinks: bool,
+    /// The client wants reasoning in a form that it can send back.
+    pub seals: bool,
     /// Nobody may read what it thinks.
     pub hides: bool,
     /// The words must be refused, whatever the manner.

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::seal::{is_seal, seal, unwrap, wrap};
-use super::{Calling, IN_TURN, Native, Post, Refused, list, must, text};
+use super::{Calling, IN_TURN, Native, Post, REFUSES, Refused, list, must, text};
 use crate::mock::answer::{Answer, Call, Choice};
 use crate::mock::ids::Ids;
 use crate::mock::json::{Json, Object};
@@ -68,9 +68,8 @@ const FIGURES: Figures = &[
     ("output_tokens_details", Figure::Group(&[("thinking_tokens", Figure::Reasoning)])),
 ];
 
-/// Words of the real API's own that make it hide its thoughts or refuse; their second halves are left out.
+/// Words of the real API's own that make it hide its thoughts; the second half is left out.
 const HIDES: &str = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING";
-const REFUSES: &str = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL";
 
 /// What thoughts are signed for.
 const THOUGHT: &str = "anthropic thinking";

@@ -6,6 +6,11 @@
 //! if the request allows no parallel calls, or if the user's words have [`IN_TURN`] in them.
 
 mod anthropic;
+mod bedrock;
+mod cohere;
+mod gemini;
+mod ollama;
+mod responses;
 mod seal;
 
 use http::HeaderMap;
@@ -19,6 +24,9 @@ use super::request::{Ask, Tool};
 /// Words that make the model call tools one after the other.
 const IN_TURN: &str = "one by one";
 
+/// Words that make the model refuse: the beginning of a phrase that Anthropic made for that.
+const REFUSES: &str = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL";
+
 /// A dialect of its own.
 #[derive(Debug)]
 pub struct Native {
@@ -30,7 +38,8 @@ pub struct Native {
     ask: fn(&Post<'_>) -> Result<Ask, Refused>,
 }
 
-const NATIVES: &[Native] = &[anthropic::NATIVE];
+const NATIVES: &[Native] =
+    &[anthropic::NATIVE, gemini::NATIVE, responses::NATIVE, cohere::NATIVE, ollama::NATIVE, bedrock::NATIVE];
 
 /// Finds the dialect that is spoken at a path.
 pub fn find(path: &str) -> Option<&'static Native> {
@@ -40,15 +49,18 @@ pub fn find(path: &str) -> Option<&'static Native> {
 impl Native {
     /// Reads and checks a request.
     pub fn read(&self, parts: &Parts, body: &[u8]) -> Result<Ask, Refused> {
+        // Models that stand in the path may have a fault behind them, whose `/` is escaped.
+        let path = parts.uri.path().replace("%2F", "/").replace("%3A", ":");
         let body: Value =
             serde_json::from_slice(body).map_err(|_| Refused::new("The request body is not valid JSON."))?;
-        (self.ask)(&Post { headers: &parts.headers, body: &body })
+        (self.ask)(&Post { path: &path, headers: &parts.headers, body: &body })
     }
 }
 
 /// A request.
 #[derive(Debug)]
 struct Post<'a> {
+    path: &'a str,
     headers: &'a HeaderMap,
     body: &'a Value,
 }
@@ -56,18 +68,18 @@ struct Post<'a> {
 /// Why a request is refused.
 #[derive(Debug)]
 pub struct Refused {
+    status: u16,
     message: String,
-    code: &'static str,
 }
 
 impl Refused {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Problem::of_status(400).code }
+        Self { status: 400, message: message.into() }
     }
 
     /// The problem for the envelope.
     pub fn problem(&self) -> Problem<'_> {
-        Problem { message: &self.message, code: self.code, ..Problem::of_status(400) }
+        Problem { message: &self.message, ..Problem::of_status(self.status) }
     }
 }
 
@@ -106,6 +118,18 @@ impl Calling<'_> {
     }
 }
 
+/// The model that a path names between a word and an ending.
+fn model_in<'a>(path: &'a str, word: &str, end: char) -> &'a str {
+    let rest = path.split_once(word).map(|(_, rest)| rest).unwrap_or_default();
+    rest.rsplit_once(end).map_or(rest, |(model, _)| model)
+}
+
+/// The items that were added since the last one that is true: a turn of the user's.
+fn since<T>(items: &[T], is_turn: impl Fn(&T) -> bool) -> &[T] {
+    let at = items.iter().rposition(is_turn).unwrap_or(0);
+    items.get(at..).unwrap_or_default()
+}
+
 /// A string member.
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
@@ -118,7 +142,59 @@ fn list(value: Option<&Value>) -> &[Value] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Answer;
+    use super::super::manner::Framing;
+    use super::super::render::Kind;
+    use super::super::wire;
     use super::*;
+    use crate::event::Repairs;
+    use crate::framing::Framer;
+
+    fn asks() -> Vec<Ask> {
+        let parameters = serde_json::json!({"properties": {"city": {"type": "string"}}});
+        let tool =
+            |name: &str, parameters: &Value| Tool { name: name.to_owned(), parameters: parameters.clone() };
+        let ask = Ask { user: "Hello, pond".to_owned(), thinks: true, seals: true, ..Ask::about("hello") };
+        let calls = vec![tool("weather", &parameters), tool("ping", &Value::Null)];
+        let calls = Ask { calls, ..ask.clone() };
+        vec![
+            Ask { limit: Some(3), ..ask.clone() },
+            Ask { limit: Some(19), ..calls.clone() },
+            Ask { refused: true, ..ask.clone() },
+            Ask { hides: true, ..ask.clone() },
+            ask,
+            calls,
+        ]
+    }
+
+    #[test]
+    fn every_dialect_says_json_in_its_framing_and_ends_once() {
+        for native in NATIVES {
+            let manner = &native.manner;
+            for ask in asks() {
+                let answer = Answer::compose(&ask, manner.means());
+                let whole = (manner.speech.whole)(&answer, manner).write(manner.hand);
+                assert!(serde_json::from_str::<Value>(&whole).is_ok(), "{}: {whole}", manner.name);
+                let frames = (manner.speech.stream)(&answer, manner, true);
+                let ends = frames.iter().filter(|frame| frame.kind == Kind::Ending).count();
+                assert_eq!(ends, 1, "{}", manner.name);
+                let framing = match (manner.wire.framing, manner.wire.field) {
+                    (Framing::EventStream, _) => crate::framing::Framing::EventStream,
+                    (Framing::Lines, "") => crate::framing::Framing::Ndjson,
+                    (Framing::Lines, _) => crate::framing::Framing::Sse,
+                };
+                let (mut framer, mut repairs) = (Framer::new(framing, 1 << 20), Repairs::default());
+                framer.push(&wire::write(&frames, manner.wire).concat());
+                for frame in &frames {
+                    let read = framer.next(&mut repairs).expect("a frame").expect("as many frames");
+                    assert_eq!(read.name, frame.name.as_bytes(), "{}", manner.name);
+                    let is_json = serde_json::from_slice::<Value>(read.data).is_ok();
+                    assert!(is_json || read.data == b"[DONE]", "{}", manner.name);
+                }
+                assert!(matches!(framer.next(&mut repairs), Ok(None)), "{}", manner.name);
+            }
+        }
+    }
 
     #[test]
     fn tools_are_called_at_once_or_in_turn() {
