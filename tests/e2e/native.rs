@@ -253,13 +253,14 @@ async fn an_altered_signature_is_refused() {
         let alter = |name: &'static str, key: &'static str| {
             move |said: &mut Value| {
                 let details = said["reasoning_details"].as_array_mut().unwrap();
-                for detail in details.iter_mut().filter(|detail| detail[name].is_string()) {
-                    let text = detail[name].as_str().unwrap();
-                    detail[name] = json!(format!("{}{key}", &text[..text.len() - 4]));
+                for detail in details.iter_mut() {
+                    if let Some(text) = detail[name].as_str() {
+                        detail[name] = json!(format!("{key}{}", text.replace(key, "")));
+                    }
                 }
             }
         };
-        for (name, end) in [("signature", "AAA="), ("text", "ares")] {
+        for (name, end) in [("signature", "QUACK"), ("text", "Quack!")] {
             let (_, reply) = second_turn(&native, &proxy, alter(name, end)).await;
             let error = reply.error(400);
             assert!(error["message"].as_str().unwrap().contains(native.altered), "{name}: {error}");
@@ -451,7 +452,8 @@ async fn harmless_oddities_change_nothing() {
                 "{native:?} {fault}"
             );
             assert_eq!(said.finish, expect.finish, "{native:?} {fault}");
-            assert_eq!(answer.usage, clean.usage, "{native:?} {fault}");
+            // A piece that is cut in two counts as two.
+            assert!(fault == "surrogate" || answer.usage == clean.usage, "{native:?} {fault}");
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/v1/messages",
     serves: |path| path.ends_with("/v1/messages"),
     ask,
 };

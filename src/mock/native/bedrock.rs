@@ -45,6 +45,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/model/<model>/converse-stream",
     serves: |path| {
         path.contains("/model/") && (path.ends_with("/converse-stream") || path.ends_with("/converse"))
     },

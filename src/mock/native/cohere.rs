@@ -36,6 +36,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/v2/chat",
     serves: |path| path.ends_with("/v2/chat"),
     ask,
 };

@@ -36,6 +36,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/v1beta/models/<model>:streamGenerateContent",
     serves: |path| {
         path.contains("/models/")
             && (path.ends_with(":streamGenerateContent") || path.ends_with(":generateContent"))

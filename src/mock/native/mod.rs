@@ -3,7 +3,7 @@
 //! A dialect is a manner with a speech of its own and a way to read and check requests; the answer, the
 //! faults and the sending are those of every manner. The model's name may be any, and its last part a
 //! fault: `claude-sonnet-4-5/cut-after-3`. Tools are called as ever; they are called one after the other
-//! if the request allows no parallel calls, or if the user's words have [`IN_TURN`] in them.
+//! if the request allows no parallel calls, or if the user's words have `IN_TURN` in them.
 
 mod anthropic;
 mod bedrock;
@@ -32,6 +32,8 @@ const REFUSES: &str = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL";
 pub struct Native {
     /// How it speaks.
     pub manner: Manner,
+    /// Where it is spoken, for people.
+    pub place: &'static str,
     /// Whether it is spoken at a path.
     serves: fn(&str) -> bool,
     /// Reads and checks a request.
@@ -40,6 +42,11 @@ pub struct Native {
 
 const NATIVES: &[Native] =
     &[anthropic::NATIVE, gemini::NATIVE, responses::NATIVE, cohere::NATIVE, ollama::NATIVE, bedrock::NATIVE];
+
+/// Lists where the dialects are spoken, and what each is.
+pub fn list_places() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NATIVES.iter().map(|native| (native.place, native.manner.about))
+}
 
 /// Finds the dialect that is spoken at a path.
 pub fn find(path: &str) -> Option<&'static Native> {

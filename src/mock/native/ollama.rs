@@ -35,6 +35,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/api/chat",
     serves: |path| path.ends_with("/api/chat"),
     ask,
 };

@@ -26,6 +26,7 @@ pub(super) const NATIVE: Native = Native {
         usage: Usage { figures: FIGURES, ..DEMO.usage },
         ..DEMO
     },
+    place: "/v1/responses",
     serves: |path| path.ends_with("/responses"),
     ask,
 };
