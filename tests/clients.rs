@@ -109,7 +109,7 @@ fn providers(url: &str) -> String {
     format!(
         "[providers.huggingface]\nbase_url = \"{url}\"\n\
          [providers.perplexity]\nbase_url = \"{url}\"\n\
-         [providers.anthropic]\nbase_url = \"{url}/v1\"\n\
+         [providers.anthropic]\nbase_url = \"{url}\"\n\
          [providers.think-unopened]\nbase_url = \"{url}\"\nquirks.think_tags = \"open_omitted\"\n"
     )
 }

@@ -23,7 +23,8 @@ struct Native {
     altered: &'static str,
 }
 
-const NATIVES: [Native; 1] = [Native {
+/// Anthropic told to think by a budget.
+const BUDGET: Native = Native {
     provider: "anthropic",
     dialect: "anthropic",
     base: "/v1",
@@ -31,7 +32,10 @@ const NATIVES: [Native; 1] = [Native {
     model: "claude-sonnet-4-5",
     header: ("anthropic-version", "2023-06-01"),
     altered: "Invalid `signature` in `thinking` block",
-}];
+};
+
+/// And a model that thinks as much as it likes.
+const NATIVES: [Native; 2] = [BUDGET, Native { model: "claude-sonnet-4-6", ..BUDGET }];
 
 const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
 const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
@@ -41,7 +45,9 @@ async fn start(more: &str) -> (Mock, Proxy) {
     let provider = |native: &Native| {
         format!("[providers.{}]\nbase_url = \"http://{}{}\"\n", native.provider, mock.address, native.base)
     };
-    let providers: String = NATIVES.iter().map(provider).collect();
+    let mut providers: Vec<String> = NATIVES.iter().map(provider).collect();
+    providers.dedup();
+    let providers = providers.concat();
     let proxy = Proxy::start(&format!("{more}\n{providers}")).await;
     (mock, proxy)
 }
@@ -278,7 +284,7 @@ async fn without_its_signed_thought_anthropic_goes_on_unthinking() {
     let forget = |said: &mut Value| {
         said.as_object_mut().unwrap().remove("reasoning_details");
     };
-    let (_, reply) = second_turn(&NATIVES[0], &proxy, forget).await;
+    let (_, reply) = second_turn(&BUDGET, &proxy, forget).await;
     // A budget would be refused, see below: it is left out, and the client is told.
     assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"));
     let answer = reply.complete(true);
@@ -320,7 +326,7 @@ async fn what_cannot_be_said_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_thoughts_come_back_and_refusals_are_filtered() {
     let (mock, proxy) = start("").await;
-    let native = NATIVES[0];
+    let native = BUDGET;
     let mut body = native.ask_tools(true);
     let words = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING, one by one";
     body["messages"][0]["content"] = json!(words);

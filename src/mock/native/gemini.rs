@@ -314,7 +314,9 @@ fn signature(part: &Value) -> Option<&str> {
 
 fn check_signatures(content: &Value) -> Result<(), Refused> {
     for part in list(content.get("parts")) {
-        let Some(signature) = signature(part).filter(|signature| !DUMMIES.contains(signature)) else {
+        let signature = signature(part).filter(|signature| !DUMMIES.contains(signature));
+        // Bytes in JSON may come back in the other alphabet of base64.
+        let Some(signature) = signature.map(|signature| signature.replace('-', "+").replace('_', "/")) else {
             continue;
         };
         let is_own = match part.get("functionCall") {
@@ -322,9 +324,9 @@ fn check_signatures(content: &Value) -> Result<(), Refused> {
                 let nothing = serde_json::json!({});
                 let arguments = call.get("args").unwrap_or(&nothing);
                 let name = text(call, "name").unwrap_or_default();
-                is_seal(CALL, &signed(name, arguments), signature)
+                is_seal(CALL, &signed(name, arguments), &signature)
             }
-            None => is_seal(TEXT, "", signature),
+            None => is_seal(TEXT, "", &signature),
         };
         must(is_own, || "Corrupted thought signature.".to_owned())?;
     }

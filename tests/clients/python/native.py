@@ -1,5 +1,5 @@
-"""The official Anthropic SDK in front of the fake provider, which so proves that it speaks the real protocol; and
-the OpenAI SDK in front of millpond in front of it.
+"""The SDKs of Anthropic and OpenAI in front of the fake provider, which so proves that it speaks the real Messages
+and Responses; and the OpenAI SDK in front of millpond in front of it.
 
 `MOCK_URL` in the environment says where the fake provider listens.
 """
@@ -8,15 +8,20 @@ import asyncio
 import os
 
 import anthropic
+import openai
 from support import MANNERS, REQUEST_TIMEOUT, client, read, run
 
-MODEL = "claude-sonnet-4-5"
+MODEL = "mock-1"
 PROMPT = f"{MANNERS['prompt']} Use the tools one by one."
 TURNS = ["weather", "clock", None]
 
 mock = anthropic.AsyncAnthropic(
     base_url=os.environ["MOCK_URL"], api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
 )
+
+responses = openai.AsyncOpenAI(
+    base_url=os.environ["MOCK_URL"] + "/v1", api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
+).responses
 
 
 def schema(properties):
@@ -205,9 +210,71 @@ async def proxied(check):
     check.equal(message.content, MANNERS["tool_answer"], "the answer")
 
 
+def respond(content, **more):
+    """A request of the Responses API for an answer that nobody stores."""
+    reasoning = {"effort": "low", "summary": "auto"}
+    include = ["reasoning.encrypted_content"]
+    message = {"role": "user", "content": content}
+    return {"model": "gpt-5", "input": [message], "store": False, "include": include, "reasoning": reasoning, **more}
+
+
+def functions(*names):
+    return [{"type": "function", "name": name, "parameters": SCHEMAS[name], "strict": False} for name in names]
+
+
+async def response_helper(request):
+    async with responses.stream(**request) as stream:
+        return await stream.get_final_response()
+
+
+async def response_create(request):
+    return await responses.create(**request)
+
+
+async def response_turns(check):
+    """Three turns with a tool each, as the SDK's own items go back; then with a thought missing and altered."""
+    for way in (response_create, response_helper):
+        request = respond(PROMPT, tools=functions("weather", "clock"))
+        for name in TURNS:
+            response = await way(request)
+            check.equal(response.status, "completed", f"{way.__name__}: the status")
+            summary = response.output[0].summary[0].text
+            check.equal(summary, MANNERS["reasoning"], f"{way.__name__}: the summary")
+            calls = [item for item in response.output if item.type == "function_call"]
+            check.equal([call.name for call in calls], [name] if name else [], f"{way.__name__}: the calls")
+            fields = {"parsed_arguments": True, "status": True}
+            request["input"] += [item.model_dump(exclude_none=True, exclude=fields) for item in response.output]
+            for call in calls:
+                result = {"type": "function_call_output", "call_id": call.call_id, "output": MANNERS["tool_result"]}
+                request["input"].append(result)
+        check.equal(response.output_text, MANNERS["tool_answer"], f"{way.__name__}: the answer")
+        unthinking = [item for item in request["input"] if item.get("type") != "reasoning"]
+        altered = [dict(item) for item in request["input"]]
+        altered[1]["encrypted_content"] = "AAAA"
+        cases = {"without its required 'reasoning' item": unthinking, "could not be verified": altered}
+        for says, items in cases.items():
+            try:
+                await way({**request, "input": items})
+                check.that(False, f"{says}: nothing was refused")
+            except openai.BadRequestError as error:
+                check.that(says in str(error), f"{says}: {error}")
+
+
+async def response_limit(check):
+    request = respond(MANNERS["prompt"], max_output_tokens=20)
+    events = [event async for event in await responses.create(**request, stream=True)]
+    check.equal(events[-1].type, "response.incomplete", "the last event")
+    for where, response in (("stream", events[-1].response), ("object", await responses.create(**request))):
+        check.equal(response.status, "incomplete", f"{where}: the status")
+        check.equal(response.incomplete_details.reason, "max_output_tokens", f"{where}: the reason")
+        check.equal(response.usage.output_tokens, 20, f"{where}: the tokens")
+
+
 async def main():
-    checks = [text, limit, turns, no_arguments, refused, faults, proxied]
-    await run("python native", [(check.__name__, "anthropic", check) for check in checks])
+    messages = [text, limit, turns, no_arguments, refused, faults, proxied]
+    checks = [("anthropic", check) for check in messages]
+    checks += [("responses", check) for check in (response_turns, response_limit)]
+    await run("python native", [(group, check.__name__, check) for group, check in checks])
 
 
 if __name__ == "__main__":
