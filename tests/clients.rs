@@ -49,6 +49,11 @@ fn python_is_told_of_every_fault() {
 }
 
 #[test]
+fn python_speaks_to_the_fake_provider_itself() {
+    python("native.py");
+}
+
+#[test]
 fn node_reads_every_manner() {
     node("manners.mjs");
 }
@@ -91,16 +96,20 @@ fn check(script: &str, mut command: Command) {
     fs::write(&config, providers(&outside.url)).expect("the config can be written");
     let path = config.to_str().expect("the target folder's name is text");
     let millpond = Server::start(&["--demo", "--listen", "127.0.0.1:0", "--config", path]);
-    if let Err(output) = run(command.env("MILLPOND_URL", &millpond.url), SCRIPT_LIMIT) {
+    if let Err(output) =
+        run(command.env("MILLPOND_URL", &millpond.url).env("MOCK_URL", &outside.url), SCRIPT_LIMIT)
+    {
         panic!("{script} failed:\n{output}\nmillpond said:\n{}", millpond.said());
     }
 }
 
-/// The providers that are known to think in tags, at the fake provider's address.
+/// The providers that are known to think in tags, or that speak a dialect of their own, at the fake provider's
+/// address.
 fn providers(url: &str) -> String {
     format!(
         "[providers.huggingface]\nbase_url = \"{url}\"\n\
          [providers.perplexity]\nbase_url = \"{url}\"\n\
+         [providers.anthropic]\nbase_url = \"{url}\"\n\
          [providers.think-unopened]\nbase_url = \"{url}\"\nquirks.think_tags = \"open_omitted\"\n"
     )
 }

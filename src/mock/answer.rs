@@ -54,6 +54,10 @@ pub struct Answer {
 pub struct Choice {
     /// Thinking aloud.
     pub reasoning: Vec<String>,
+    /// Whether nobody may read it.
+    pub hidden: bool,
+    /// Whether it is wanted in a form that can be sent back.
+    pub sealed: bool,
     /// The answer in words.
     pub text: Vec<String>,
     /// Words of refusal.
@@ -98,12 +102,14 @@ impl Answer {
 impl Choice {
     fn compose(ask: &Ask, means: Means, number: u64) -> Self {
         let mut choice = Self::default();
-        if means.refuses {
+        if means.refuses || ask.refused {
             choice.refusal = words(REFUSAL);
             return choice;
         }
-        if means.reasons {
+        if means.reasons || ask.thinks {
             choice.reasoning = words(REASONING);
+            choice.hidden = ask.hides;
+            choice.sealed = ask.seals;
         }
         if ask.calls.is_empty() {
             choice.text = said(ask, number);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::fault::{Frames, Habit};
 use super::json::Object;
-use super::manner::{FinishPlace, Manner, UsagePlace};
+use super::manner::{Event, FinishPlace, Manner, UsagePlace};
 use super::render::{Frame, Kind};
 
 /// The length of a huge frame in bytes.
@@ -20,16 +20,9 @@ const LOW: char = '\u{e001}';
 /// The letter whose pair is split.
 const DUCK: char = '🦆';
 
-/// The error that `error-N` and its kin report.
-pub const ERROR: &str = r#"{"error":{"message":"The mock failed while it answered.","type":"server_error","param":null,"code":"mock_failure"}}"#;
-
 const ERROR_STRING: &str = r#"{"error":"The mock failed while it answered."}"#;
 
 const GARBAGE: &str = r#"{"choices":[{"delta":{oops"#;
-
-const UNKNOWN: &str = r#"{"type":"telemetry","step":3,"ducks":["a","b"]}"#;
-
-const LATE: &str = r#"{"id":"late","object":"chat.completion.chunk","created":1,"model":"mock-1","choices":[{"index":0,"delta":{"content":" too late"},"finish_reason":null}]}"#;
 
 /// The keys that may hold text of the answer.
 const TEXT_KEYS: &[&str] =
@@ -67,8 +60,8 @@ pub fn damage(fault: Frames, number: usize, manner: &Manner, frames: &mut Vec<Fr
     match fault {
         Frames::CutAfter => cut(frames, number),
         Frames::Garbage => insert(frames, number, Frame::chunk(GARBAGE)),
-        Frames::UnknownFrame => insert(frames, number, Frame::chunk(UNKNOWN)),
-        Frames::Error => end_with(frames, number, Frame::chunk(ERROR)),
+        Frames::UnknownFrame => insert(frames, number, event(manner.speech.unknown)),
+        Frames::Error => end_with(frames, number, event(manner.speech.error)),
         Frames::ErrorString => end_with(frames, number, Frame::chunk(ERROR_STRING)),
         Frames::BareError => end_with(frames, number, bare_error(manner)),
         Frames::ErrorEvent => end_with(frames, number, error_event(manner)),
@@ -76,8 +69,8 @@ pub fn damage(fault: Frames, number: usize, manner: &Manner, frames: &mut Vec<Fr
             end_with(frames, number, error_choice(manner));
             frames.extend(manner.wire.done.then(Frame::done));
         }
-        Frames::Error200 => *frames = vec![Frame::chunk(ERROR)],
-        Frames::OnlyDone => *frames = vec![Frame::done()],
+        Frames::Error200 => *frames = vec![event(manner.speech.error)],
+        Frames::OnlyDone => only_done(frames),
         Frames::AfterDone => after_done(manner, frames),
         Frames::DoneSpaces => done_spaces(frames),
         Frames::KeepAlives => keep_alives(manner, frames),
@@ -125,13 +118,24 @@ fn end_with(frames: &mut Vec<Frame>, number: usize, frame: Frame) {
     frames.push(frame);
 }
 
+fn event((name, json): Event) -> Frame {
+    Frame::named(Kind::Chunk, name, json)
+}
+
+/// Leaves the end mark, which is there even if the manner has none.
+fn only_done(frames: &mut Vec<Frame>) {
+    frames.retain(|frame| frame.kind == Kind::Done);
+    if frames.is_empty() {
+        frames.push(Frame::done());
+    }
+}
+
 fn bare_error(manner: &Manner) -> Frame {
-    Frame::verbatim(format!("{ERROR}{}", manner.wire.line_end))
+    Frame::verbatim(format!("{}{}", manner.speech.error.1, manner.wire.line_end))
 }
 
 fn error_event(manner: &Manner) -> Frame {
-    let end = manner.wire.line_end;
-    Frame::verbatim(format!("event: error{end}data: {ERROR}{end}{end}"))
+    Frame::named(Kind::Chunk, "error", manner.speech.error.1)
 }
 
 fn error_choice(manner: &Manner) -> Frame {
@@ -156,12 +160,12 @@ fn after_done(manner: &Manner, frames: &mut Vec<Frame>) {
     if !manner.wire.done {
         frames.push(Frame::done());
     }
-    frames.push(Frame::chunk(LATE));
+    frames.push(event(manner.speech.late));
 }
 
 fn done_spaces(frames: &mut [Frame]) {
     for frame in frames.iter_mut().filter(|frame| frame.kind == Kind::Done) {
-        frame.data = b"[DONE]  ".to_vec();
+        frame.data.extend_from_slice(b"  ");
     }
 }
 

@@ -1,7 +1,8 @@
 //! A manner of speaking chat completions: the quirks of one provider, as data.
 
-use super::answer::Means;
-use super::json::{Escape, Handwriting};
+use super::answer::{Answer, Means};
+use super::json::{Escape, Handwriting, Object};
+use super::render::Frame;
 
 /// Pairs of a key and JSON text.
 pub type Table = &'static [(&'static str, &'static str)];
@@ -13,6 +14,8 @@ pub struct Manner {
     pub name: &'static str,
     /// One sentence on what is peculiar.
     pub about: &'static str,
+    /// The shapes of what it says.
+    pub speech: Speech,
     /// The bytes around the JSON.
     pub wire: Wire,
     /// How the JSON is written.
@@ -93,16 +96,45 @@ impl Manner {
     }
 }
 
+/// The shapes in which an answer is said: those of chat completions, or of a dialect of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Speech {
+    /// The frames of a stream; the last argument says that the client asked for usage.
+    pub stream: fn(&Answer, &Manner, bool) -> Vec<Frame>,
+    /// The answer to a request that wants no stream.
+    pub whole: fn(&Answer, &Manner) -> Object,
+    /// An error in the middle of a stream.
+    pub error: Event,
+    /// A frame of a kind that nobody knows.
+    pub unknown: Event,
+    /// A piece of text that comes after the end.
+    pub late: Event,
+}
+
+/// The name of an event and its JSON.
+pub type Event = (&'static str, &'static str);
+
+/// How messages are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Lines of text: server-sent events, or JSON lines.
+    Lines,
+    /// Binary messages of an AWS event stream.
+    EventStream,
+}
+
 /// The bytes around the JSON of an event stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Wire {
+    /// How messages are framed.
+    pub framing: Framing,
     /// The end of a line.
     pub line_end: &'static str,
     /// What stands before the JSON.
     pub field: &'static str,
     /// How many empty lines follow an event.
     pub gap: usize,
-    /// Whether `data: [DONE]` ends the stream.
+    /// Whether the stream has its end mark: `data: [DONE]`, or the last event of a dialect.
     pub done: bool,
     /// A comment before the first chunk, and again after the second.
     pub comment: Option<&'static str>,
@@ -451,6 +483,12 @@ pub enum Envelope {
     Message,
     /// `{error: {code: 400, message, status, details}}`, in an array.
     Google,
+    /// `{error: {code: 400, message, status}}`, where `status` is a word of gRPC's.
+    Status,
+    /// `{id, message}`.
+    Cohere,
+    /// `{message}`, and the kind of error in a header.
+    Aws,
     /// `{success: false, errors: [{code, message}]}`.
     Cloudflare,
     /// `{id, error: {…}}`.

@@ -1,8 +1,9 @@
-//! A fake provider: it speaks chat completions over HTTP in the manner of each real one, and
-//! misbehaves on request.
+//! A fake provider: it speaks chat completions over HTTP in the manner of each real one, and the
+//! dialects of those that have one of their own, and misbehaves on request.
 //!
-//! The model's name says how: `demo/<manner>/<fault>`. The header `x-mock-fault` chooses the fault
-//! as well. An answer is made in steps, and each step is a module:
+//! The model's name says how: `demo/<manner>/<fault>`, or, in a dialect of its own, any name with
+//! `/<fault>` behind it. The header `x-mock-fault` chooses the fault as well. An answer is made in
+//! steps, and each step is a module:
 //!
 //! ```text
 //! request ─ Ask ─► answer ─ Answer ─► render (voice, fragments, usage) ─ frames ─► wire ─ writes ─► script ─► socket
@@ -10,10 +11,12 @@
 //!                  schema            manners         fault: damage      fault: wire      fault: reply
 //! ```
 //!
-//! The same request always gets the same bytes.
+//! A dialect of its own is a manner whose frames are made in `native`, where its requests are
+//! checked as well. The same request always gets the same bytes.
 
 mod answer;
 mod damage;
+mod eventstream;
 mod fault;
 mod fragments;
 mod ids;
@@ -21,6 +24,7 @@ mod json;
 mod ledger;
 mod manner;
 mod manners;
+mod native;
 mod refuse;
 mod render;
 mod reply;
@@ -103,7 +107,8 @@ pub fn models() -> Vec<String> {
     models
 }
 
-/// Describes each manner, then each fault, by its name and a sentence.
+/// Describes each manner, then each fault, by its name and a sentence; then the dialects of their own, by their
+/// paths.
 ///
 /// The name of a manner is a model's name; that of a fault begins with `demo/<manner>/`.
 pub fn describe() -> Vec<(String, &'static str)> {
@@ -120,6 +125,7 @@ pub fn describe() -> Vec<(String, &'static str)> {
     }
     let faults = fault::list();
     lines.extend(faults.map(|(fault, about)| (format!("demo/<manner>/{fault}"), about)));
+    lines.extend(native::list_places().map(|(place, about)| (place.to_owned(), about)));
     lines
 }
 
@@ -152,6 +158,11 @@ async fn route(
     let ticket = ledger.record(&parts, &body);
     if parts.method == Method::POST && path.ends_with("/chat/completions") {
         return reply::chat(&parts.headers, &body, reset, ticket).await;
+    }
+    if parts.method == Method::POST
+        && let Some(native) = native::find(path)
+    {
+        return reply::native(native, &parts, &body, reset, ticket).await;
     }
     if parts.method == Method::GET && path == "/v1/models" {
         ticket.finish();
@@ -203,6 +214,6 @@ mod tests {
         let manners = manners::all().count();
         assert_eq!(models.len(), 1 + manners + manners * faults);
         assert!(models.contains(&"demo/openrouter/cut-after-3".to_owned()));
-        assert_eq!(describe().len(), 1 + manners + faults);
+        assert_eq!(describe().len(), 1 + manners + faults + native::list_places().count());
     }
 }

@@ -78,10 +78,18 @@ impl Problem<'_> {
                 .with("code", status.to_string())
                 .with("raw_status_code", status),
             Envelope::Flat => self.openai(),
-            Envelope::Anthropic => error(message().with("type", self.kind))
+            Envelope::Anthropic => Object::default()
                 .with("type", "error")
+                .with("error", Object::default().with("type", self.anthropic()).with("message", self.message))
                 .with("request_id", "req_mock0001"),
-            Envelope::Message => message(),
+            Envelope::Message | Envelope::Aws => message(),
+            Envelope::Cohere => Object::default().with("id", "omock-0001").with("message", self.message),
+            Envelope::Status => error(
+                Object::default()
+                    .with("code", status)
+                    .with("message", self.message)
+                    .with("status", grpc(self.status)),
+            ),
             Envelope::Google => {
                 let status_word = Object::default()
                     .with("code", status)
@@ -110,10 +118,44 @@ impl Problem<'_> {
             .with("code", self.code)
     }
 
+    /// Anthropic's word for the kind.
+    fn anthropic(&self) -> &str {
+        match self.kind {
+            "insufficient_quota" => "billing_error",
+            "server_error" => "api_error",
+            kind => kind,
+        }
+    }
+
     fn details(self) -> Object {
         let place: Vec<Json> = vec!["body".into(), "messages".into()];
         let detail = Object::default().with("type", self.kind).with("loc", place).with("msg", self.message);
         Object::default().with("detail", vec![detail.into()])
+    }
+}
+
+/// gRPC's word for a status.
+fn grpc(status: u16) -> &'static str {
+    match status {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        502 | 503 | 529 => "UNAVAILABLE",
+        _ => "INTERNAL",
+    }
+}
+
+/// AWS's word for a status, which stands in a header.
+pub fn aws(status: u16) -> &'static str {
+    match status {
+        400 => "ValidationException",
+        401 | 403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        429 => "ThrottlingException",
+        502 | 503 | 529 => "ServiceUnavailableException",
+        _ => "InternalServerException",
     }
 }
 

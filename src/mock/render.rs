@@ -19,6 +19,8 @@ const PROMPT_FILTER: &str = r#"[{"prompt_index":0,"content_filter_results":{"hat
 pub struct Frame {
     /// What it is.
     pub kind: Kind,
+    /// The name of the event; empty where the speech has no names.
+    pub name: &'static str,
     /// The JSON of a chunk, the words of a comment, or bytes to send as they stand.
     pub data: Vec<u8>,
 }
@@ -41,22 +43,27 @@ pub enum Kind {
 impl Frame {
     /// Makes a frame of a chunk.
     pub fn chunk(data: impl Into<Vec<u8>>) -> Self {
-        Self { kind: Kind::Chunk, data: data.into() }
+        Self { kind: Kind::Chunk, name: "", data: data.into() }
+    }
+
+    /// Makes a frame of a named event.
+    pub fn named(kind: Kind, name: &'static str, data: impl Into<Vec<u8>>) -> Self {
+        Self { kind, name, data: data.into() }
     }
 
     /// Makes the end mark.
     pub fn done() -> Self {
-        Self { kind: Kind::Done, data: b"[DONE]".to_vec() }
+        Self { kind: Kind::Done, name: "", data: b"[DONE]".to_vec() }
     }
 
     /// Makes a comment.
     pub fn comment(text: &str) -> Self {
-        Self { kind: Kind::Comment, data: text.as_bytes().to_vec() }
+        Self { kind: Kind::Comment, name: "", data: text.as_bytes().to_vec() }
     }
 
     /// Makes a frame of bytes that are sent as they stand.
     pub fn verbatim(data: impl Into<Vec<u8>>) -> Self {
-        Self { kind: Kind::Verbatim, data: data.into() }
+        Self { kind: Kind::Verbatim, name: "", data: data.into() }
     }
 
     /// Says whether the frame is a chunk.
@@ -73,7 +80,7 @@ pub fn stream(answer: &Answer, manner: &Manner, asked: bool) -> Vec<Frame> {
     let mut chunks = Vec::new();
     if manner.whole_message {
         let event = whole::message_event(answer, manner).write(manner.hand);
-        frames.push(Frame { kind: Kind::Ending, data: event.into_bytes() });
+        frames.push(Frame::named(Kind::Ending, "", event));
         plan.close(&mut chunks);
     } else {
         chunks = plan.chunks();
@@ -152,6 +159,7 @@ impl Chunk {
         }
         Frame {
             kind: if self.ends { Kind::Ending } else { Kind::Chunk },
+            name: "",
             data: chunk.write(manner.hand).into_bytes(),
         }
     }

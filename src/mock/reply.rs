@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::answer::Answer;
@@ -11,11 +12,10 @@ use super::fault::{Bytes, Course, Fault, Form, Frames, Kind, Refusal, Reply};
 use super::ledger::Ticket;
 use super::manner::{Envelope, Manner, Table};
 use super::manners;
-use super::refuse::{LIMITS, PAGE, Problem, retry_after};
-use super::render;
+use super::native::Native;
+use super::refuse::{self, LIMITS, PAGE, Problem, retry_after};
 use super::request::Ask;
 use super::script::{Broken, ResetSwitch, Script, Step};
-use super::whole;
 use super::wire;
 
 /// How long a silence lasts.
@@ -60,6 +60,19 @@ impl Part {
         }
     }
 
+    /// Reads a model's name in a dialect of its own: any name, or `<any name>/<fault>`; below `demo/`
+    /// only the dialect's own name is known.
+    pub fn of_native(manner: Manner, model: &str) -> Option<Self> {
+        let (name, last) = model.rsplit_once('/').unwrap_or((model, ""));
+        let fault = Fault::find(last);
+        let name = if fault.is_some() { name } else { model };
+        let known = match name.strip_prefix("demo/") {
+            Some(rest) => rest == manner.name,
+            None => !name.is_empty(),
+        };
+        known.then_some(Self { manner, fault })
+    }
+
     fn clean(manner: Manner) -> Self {
         Self { manner, fault: None }
     }
@@ -83,11 +96,52 @@ pub async fn chat(
     let Some(ask) = Ask::read(body) else {
         return Ok(problem(Problem::of_status(400), ticket));
     };
-    let Some(mut part) = Part::of_model(&ask.model) else {
+    let Some(part) = Part::of_model(&ask.model) else {
         let message = format!("The model `{}` does not exist.", ask.model);
         let missing = Problem { message: &message, kind: "invalid_request_error", ..Problem::of_status(404) };
         return Ok(problem(missing, ticket));
     };
+    deliver(headers, &ask, part, reset, ticket).await
+}
+
+/// Answers a request in a dialect of its own.
+pub async fn native(
+    native: &Native,
+    parts: &Parts,
+    body: &[u8],
+    reset: ResetSwitch,
+    ticket: Ticket,
+) -> Result<Response<Script>, Broken> {
+    let manner = native.manner;
+    let ask = match native.read(parts, body) {
+        Ok(ask) => ask,
+        Err(refused) => return Ok(refuse_as(refused.problem(), &manner, ticket)),
+    };
+    let Some(part) = Part::of_native(manner, &ask.model) else {
+        let message = format!("model: {}", ask.model);
+        let missing = Problem { message: &message, ..Problem::of_status(404) };
+        return Ok(refuse_as(missing, &manner, ticket));
+    };
+    deliver(&parts.headers, &ask, part, reset, ticket).await
+}
+
+/// An error in the manner's envelope.
+fn refuse_as(problem: Problem<'_>, manner: &Manner, ticket: Ticket) -> Response<Script> {
+    let mut response = Response::new(Script::whole(problem.write(manner.envelope), ticket));
+    set_json_headers(&mut response, manner);
+    set_status(&mut response, problem.status);
+    set_error_type(&mut response, manner);
+    response
+}
+
+/// Answers with the fault that the header names, or else the model.
+async fn deliver(
+    headers: &HeaderMap,
+    ask: &Ask,
+    mut part: Part,
+    reset: ResetSwitch,
+    ticket: Ticket,
+) -> Result<Response<Script>, Broken> {
     if let Some(name) = headers.get(FAULT_HEADER) {
         part.fault = name.to_str().ok().and_then(Fault::find);
         if part.fault.is_none() {
@@ -100,7 +154,7 @@ pub async fn chat(
         ticket.finish();
         return Err(Broken);
     }
-    Ok(respond(&ask, part, reset, ticket))
+    Ok(respond(ask, part, reset, ticket))
 }
 
 /// An error in OpenAI's envelope.
@@ -134,7 +188,7 @@ fn respond(ask: &Ask, mut part: Part, reset: ResetSwitch, ticket: Ticket) -> Res
 /// A completion, which faults in the bytes, the frames and the course of sending reach only so
 /// far as they make sense for one piece of JSON.
 fn completion(answer: &Answer, part: &Part, reset: ResetSwitch, ticket: Ticket) -> Response<Script> {
-    let body = whole::completion(answer, &part.manner).write(part.manner.hand);
+    let body = (part.manner.speech.whole)(answer, &part.manner).write(part.manner.hand);
     let Some(Kind::Course(course)) = part.kind() else {
         let mut response = Response::new(Script::whole(body, ticket));
         set_json_headers(&mut response, &part.manner);
@@ -152,7 +206,7 @@ fn completion(answer: &Answer, part: &Part, reset: ResetSwitch, ticket: Ticket) 
 /// The steps of a stream.
 pub fn steps(answer: &Answer, part: &Part, asked: bool) -> Vec<Step> {
     let (manner, number) = (&part.manner, part.number());
-    let mut frames = render::stream(answer, manner, asked);
+    let mut frames = (manner.speech.stream)(answer, manner, asked);
     if let Some(Kind::Frames(fault)) = part.kind() {
         damage::damage(fault, number, manner, &mut frames);
     }
@@ -204,7 +258,7 @@ fn other(reply: Reply, ask: &Ask, manner: &Manner, ticket: Ticket) -> Response<S
         Reply::Error200 => json(Problem::of_status(500).write(manner.envelope), ticket),
         Reply::Json => {
             let answer = Answer::compose(ask, manner.means());
-            json(whole::completion(&answer, manner).write(manner.hand), ticket)
+            json((manner.speech.whole)(&answer, manner).write(manner.hand), ticket)
         }
         Reply::Html200 => {
             let mut response = Response::new(Script::whole(PAGE, ticket));
@@ -233,6 +287,7 @@ fn refuse(refusal: Refusal, manner: &Manner, ticket: Ticket) -> Response<Script>
     set_headers(&mut response, manner.headers);
     set_type(&mut response, kind);
     set_status(&mut response, refusal.status);
+    set_error_type(&mut response, manner);
     if let Some(value) = retry_after(refusal.retry, SystemTime::now())
         && let Ok(value) = HeaderValue::from_str(&value)
     {
@@ -244,6 +299,13 @@ fn refuse(refusal: Refusal, manner: &Manner, ticket: Ticket) -> Response<Script>
 
 fn set_status(response: &mut Response<Script>, status: u16) {
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+fn set_error_type(response: &mut Response<Script>, manner: &Manner) {
+    if manner.envelope == Envelope::Aws {
+        let word = HeaderValue::from_static(refuse::aws(response.status().as_u16()));
+        response.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), word);
+    }
 }
 
 fn set_headers(response: &mut Response<Script>, headers: Table) {

@@ -1,4 +1,4 @@
-//! What a chat-completions request asks of the mock.
+//! What a request asks of the mock, and how a chat-completions request is read.
 
 use serde_json::Value;
 
@@ -33,6 +33,14 @@ pub struct Ask {
     pub prompt_tokens: u64,
     /// A number made of the prompt, from which ids are made.
     pub seed: u64,
+    /// The model was told to think, whatever the manner.
+    pub thinks: bool,
+    /// The client wants reasoning in a form that it can send back.
+    pub seals: bool,
+    /// Nobody may read what it thinks.
+    pub hides: bool,
+    /// The words must be refused, whatever the manner.
+    pub refused: bool,
 }
 
 /// A tool that the client offers.
@@ -45,6 +53,16 @@ pub struct Tool {
 }
 
 impl Ask {
+    /// A request about which no more is known than its prompt, as JSON text.
+    pub fn about(prompt: &str) -> Self {
+        Self {
+            candidates: 1,
+            prompt_tokens: prompt.len() as u64 / 4 + 1,
+            seed: seed(prompt),
+            ..Self::default()
+        }
+    }
+
     /// Reads a request body; `None` if it is not a JSON object.
     pub fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
@@ -66,8 +84,7 @@ impl Ask {
             structure: structure(&body),
             candidates: count(body.get("n")).unwrap_or(1).clamp(1, CANDIDATES),
             limit: count(body.get("max_completion_tokens")).or_else(|| count(body.get("max_tokens"))),
-            prompt_tokens: prompt.len() as u64 / 4 + 1,
-            seed: seed(&prompt),
+            ..Self::about(&prompt)
         })
     }
 }
@@ -99,18 +116,18 @@ fn last_user(messages: &Value) -> String {
         .flatten()
         .rev()
         .find(|message| role(message) == "user")
-        .map(content)
+        .map(|message| words(message.get("content")))
         .unwrap_or_default()
 }
 
 fn tool_result(messages: &Value) -> Option<String> {
     let last = messages.as_array()?.last()?;
-    matches!(role(last), "tool" | "function").then(|| content(last))
+    matches!(role(last), "tool" | "function").then(|| words(last.get("content")))
 }
 
-/// The text of a message, whose content is a string or an array of parts.
-fn content(message: &Value) -> String {
-    match message.get("content") {
+/// The text of content, which is a string or an array of parts.
+pub fn words(content: Option<&Value>) -> String {
+    match content {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(parts)) => {
             parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()

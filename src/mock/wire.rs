@@ -1,7 +1,8 @@
 //! Frames become bytes, one write for each.
 
+use super::eventstream;
 use super::fault::Bytes;
-use super::manner::Wire;
+use super::manner::{Framing, Wire};
 use super::render::{Frame, Kind};
 
 /// Writes frames; each becomes one element of the list.
@@ -53,7 +54,17 @@ fn write_frame(frame: &Frame, wire: Wire) -> Vec<u8> {
     match frame.kind {
         Kind::Verbatim => return frame.data.clone(),
         Kind::Comment => out.extend_from_slice(b": "),
-        Kind::Chunk | Kind::Ending | Kind::Done => out.extend_from_slice(wire.field.as_bytes()),
+        Kind::Chunk | Kind::Ending | Kind::Done => {
+            if wire.framing == Framing::EventStream {
+                return eventstream::message(frame.name, &frame.data);
+            }
+            if !frame.name.is_empty() {
+                for text in ["event: ", frame.name, wire.line_end] {
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            out.extend_from_slice(wire.field.as_bytes());
+        }
     }
     out.extend_from_slice(&frame.data);
     for _ in 0..=wire.gap {

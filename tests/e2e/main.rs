@@ -20,6 +20,7 @@ mod mended;
 mod midstream;
 mod mistakes;
 mod models;
+mod native;
 mod program;
 mod requests;
 mod reuse;

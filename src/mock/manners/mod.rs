@@ -12,9 +12,10 @@ mod servers;
 use self::figures::{COUNTS, OPENAI};
 use super::json::{Escape, Handwriting};
 use super::manner::{
-    Blank, Calls, Content, Created, Envelope, Finish, FinishPlace, Id, Index, Later, Manner, Nothing,
-    Reasoning, Role, Running, Table, Usage, UsagePlace, Wire, Words,
+    Blank, Calls, Content, Created, Envelope, Finish, FinishPlace, Framing, Id, Index, Later, Manner,
+    Nothing, Reasoning, Role, Running, Speech, Table, Usage, UsagePlace, Wire, Words,
 };
+use super::{render, whole};
 
 /// All manners in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Manner> {
@@ -35,7 +36,15 @@ pub fn find(name: &str) -> Option<Manner> {
 pub const DEMO: Manner = Manner {
     name: "demo",
     about: "Clean OpenAI, as documented.",
-    wire: Wire { line_end: "\n", field: "data: ", gap: 1, done: true, comment: None },
+    speech: CHAT,
+    wire: Wire {
+        framing: Framing::Lines,
+        line_end: "\n",
+        field: "data: ",
+        gap: 1,
+        done: true,
+        comment: None,
+    },
     hand: Handwriting { blanks: false, escape: Escape::Least },
     headers: SSE,
     envelope: Envelope::OpenAi,
@@ -83,6 +92,21 @@ pub const DEMO: Manner = Manner {
         zeros: false,
         figures: OPENAI,
     },
+};
+
+/// Chat completions.
+const CHAT: Speech = Speech {
+    stream: render::stream,
+    whole: whole::completion,
+    error: (
+        "",
+        r#"{"error":{"message":"The mock failed while it answered.","type":"server_error","param":null,"code":"mock_failure"}}"#,
+    ),
+    unknown: ("", r#"{"type":"telemetry","step":3,"ducks":["a","b"]}"#),
+    late: (
+        "",
+        r#"{"id":"late","object":"chat.completion.chunk","created":1,"model":"mock-1","choices":[{"index":0,"delta":{"content":" too late"},"finish_reason":null}]}"#,
+    ),
 };
 
 /// A cloud that is clean but for what its entry says: one candidate, no `logprobs`, and usage on

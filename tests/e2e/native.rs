@@ -1,0 +1,469 @@
+//! Dialects of their own, through the proxy: what is said arrives, reasoning comes back signed, faults are told.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Mock, Proxy, Reply, check_error, client, within};
+use crate::support::contract::{Answer, Choice, End};
+use crate::support::plain;
+
+/// A dialect and how the mock is reached in it.
+#[derive(Debug, Clone, Copy)]
+struct Native {
+    provider: &'static str,
+    dialect: &'static str,
+    /// The path of the base URL.
+    base: &'static str,
+    /// The path of a stream, below the mock's address.
+    path: &'static str,
+    /// A model that may be told to think.
+    model: &'static str,
+    /// What a request that goes straight to the mock must have.
+    header: (&'static str, &'static str),
+    /// What the mock says of a signature that is not its own.
+    altered: &'static str,
+}
+
+/// Anthropic told to think by a budget.
+const BUDGET: Native = Native {
+    provider: "anthropic",
+    dialect: "anthropic",
+    base: "/v1",
+    path: "/v1/messages",
+    model: "claude-sonnet-4-5",
+    header: ("anthropic-version", "2023-06-01"),
+    altered: "Invalid `signature` in `thinking` block",
+};
+
+/// And a model that thinks as much as it likes.
+const NATIVES: [Native; 2] = [BUDGET, Native { model: "claude-sonnet-4-6", ..BUDGET }];
+
+const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
+const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
+
+async fn start(more: &str) -> (Mock, Proxy) {
+    let mock = Mock::start().await;
+    let provider = |native: &Native| {
+        format!("[providers.{}]\nbase_url = \"http://{}{}\"\n", native.provider, mock.address, native.base)
+    };
+    let mut providers: Vec<String> = NATIVES.iter().map(provider).collect();
+    providers.dedup();
+    let providers = providers.concat();
+    let proxy = Proxy::start(&format!("{more}\n{providers}")).await;
+    (mock, proxy)
+}
+
+impl Native {
+    /// A request for an answer in words; `end` is the end of the model's name.
+    fn ask(&self, end: &str, stream: bool) -> Value {
+        let mut body = json!({
+            "model": format!("{}/{}{end}", self.provider, self.model),
+            "stream": stream,
+            "max_tokens": 4000,
+            "messages": [{"role": "user", "content": "Hello, ducks!"}],
+        });
+        if stream {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        body
+    }
+
+    fn ask_thinking(&self, end: &str, stream: bool) -> Value {
+        let mut body = self.ask(end, stream);
+        body["reasoning_effort"] = json!("medium");
+        body
+    }
+
+    /// A request with two tools, which are called one after the other.
+    fn ask_tools(&self, stream: bool) -> Value {
+        let tool = |name: &str, key: &str| {
+            let parameters = json!({"type": "object", "properties": {key: {"type": "string"}}});
+            json!({"type": "function", "function": {"name": name, "parameters": parameters}})
+        };
+        let mut body = self.ask_thinking("", stream);
+        body["messages"][0]["content"] = json!("What is up? Use the tools one by one.");
+        body["tools"] = json!([tool("weather", "city"), tool("clock", "zone")]);
+        body
+    }
+
+    /// The bytes of the mock's own stream for the request that last went through the proxy, with another end
+    /// of the model's name.
+    async fn bytes(&self, mock: &Mock, end: &str) -> Vec<u8> {
+        let mut body = mock.requests().await.pop().unwrap()["body"].clone();
+        body["model"] = json!(format!("{}{end}", self.model));
+        let url = format!("http://{}{}", mock.address, self.path);
+        let sent = client().post(url).header(self.header.0, self.header.1).body(body.to_string()).send();
+        let mut response = within("the mock's answer", sent).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Ok(Some(piece)) = within("the mock's next piece", response.chunk()).await {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    }
+}
+
+#[track_caller]
+fn understood(reply: &Reply, stream: bool) -> Answer {
+    if stream { reply.complete(true) } else { reply.object() }
+}
+
+/// The assistant's message as a client sends it back that keeps all it was given.
+fn message(choice: &Choice) -> Value {
+    let details = choice.details.iter().map(|raw| serde_json::from_str::<Value>(raw).unwrap());
+    let calls = choice.calls.iter().map(|call| {
+        json!({
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        })
+    });
+    json!({
+        "role": "assistant",
+        "content": choice.text,
+        "reasoning_content": choice.reasoning,
+        "reasoning_details": details.collect::<Vec<_>>(),
+        "tool_calls": calls.collect::<Vec<_>>(),
+    })
+}
+
+fn push(body: &mut Value, message: Value) {
+    body["messages"].as_array_mut().unwrap().push(message);
+}
+
+/// Answers the calls of a message.
+fn push_results(body: &mut Value, choice: &Choice) {
+    for call in &choice.calls {
+        push(body, json!({"role": "tool", "tool_call_id": call.id, "content": "18 °C"}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_the_same_as_a_stream_and_as_an_object() {
+    let (mock, proxy) = start("").await;
+    for native in NATIVES {
+        let mut all = Vec::new();
+        for stream in [true, false] {
+            let answer = understood(&proxy.chat(&native.ask_thinking("", stream)).await, stream);
+            let choice = answer.choices[&0].clone();
+            assert!(choice.text.contains(WORDS), "{native:?}: {}", choice.text);
+            assert_eq!(choice.reasoning, THOUGHT, "{native:?}");
+            assert_eq!(choice.finish.as_deref(), Some("stop"), "{native:?}");
+            let usage = answer.usage.unwrap();
+            let sum = usage["prompt_tokens"].as_u64().unwrap() + usage["completion_tokens"].as_u64().unwrap();
+            assert_eq!(usage["total_tokens"], sum, "{native:?}: {usage}");
+            assert!(usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() > 0, "{usage}");
+            assert!(usage["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap() > 0, "{usage}");
+            all.push((choice.text, usage));
+        }
+        assert_eq!(all[0], all[1], "{native:?}");
+        let plain = plain::read(native.dialect, &native.bytes(&mock, "").await);
+        assert_eq!((&plain.choices[&0].text, plain.choices[&0].reasoning.as_str()), (&all[0].0, THOUGHT));
+        let quiet = proxy.chat(&native.ask("", true)).await.complete(true);
+        assert_eq!((&quiet.choices[&0].text, quiet.choices[&0].reasoning.as_str()), (&all[0].0, ""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_cuts_thoughts_words_and_calls() {
+    let (_mock, proxy) = start("").await;
+    for native in NATIVES {
+        for stream in [true, false] {
+            let mut body = native.ask("", stream);
+            body["max_tokens"] = json!(5);
+            let answer = understood(&proxy.chat(&body).await, stream);
+            assert_eq!(answer.choices[&0].finish.as_deref(), Some("length"), "{native:?}");
+            assert!(answer.choices[&0].text.starts_with("You said"), "{native:?}");
+            body["tools"] = native.ask_tools(stream)["tools"].clone();
+            body["max_tokens"] = json!(3);
+            let answer = understood(&proxy.chat(&body).await, stream);
+            let choice = &answer.choices[&0];
+            assert_eq!(choice.finish.as_deref(), Some("length"), "{native:?}");
+            assert_eq!(choice.calls.len(), 1, "{native:?}: {choice:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_in_three_turns_with_reasoning_that_comes_back() {
+    let (mock, proxy) = start("").await;
+    for native in NATIVES {
+        for stream in [true, false] {
+            let mut body = native.ask_tools(stream);
+            for (turn, name) in ["weather", "clock", ""].into_iter().enumerate() {
+                let reply = proxy.chat(&body).await;
+                assert_eq!(reply.header("x-millpond-dropped"), None, "{native:?} {turn}");
+                let answer = understood(&reply, stream);
+                let choice = &answer.choices[&0];
+                assert_eq!(choice.reasoning, THOUGHT, "{native:?} {turn}");
+                let names: Vec<&str> = choice.calls.iter().map(|call| call.name.as_str()).collect();
+                if name.is_empty() {
+                    assert_eq!(choice.finish.as_deref(), Some("stop"), "{native:?} {turn}");
+                    assert!(choice.text.starts_with("The tool says: “18 °C”."), "{}", choice.text);
+                    assert!(names.is_empty(), "{native:?} {turn}");
+                } else {
+                    assert_eq!(choice.finish.as_deref(), Some("tool_calls"), "{native:?} {turn}");
+                    assert_eq!(names, [name], "{native:?} {turn}");
+                    let arguments: Value = serde_json::from_str(&choice.calls[0].arguments).unwrap();
+                    assert!(arguments.as_object().unwrap().values().all(|value| value == "Paris"));
+                }
+                push(&mut body, message(choice));
+                push_results(&mut body, choice);
+            }
+            let sent = mock.requests().await.pop().unwrap().to_string();
+            assert_eq!(sent.matches("A short answer will do").count(), 2, "{native:?}: {sent}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_calls_at_once_are_answered_together() {
+    let (_mock, proxy) = start("").await;
+    for native in NATIVES {
+        for stream in [true, false] {
+            let mut body = native.ask_tools(stream);
+            body["messages"][0]["content"] = json!("What is up?");
+            let answer = understood(&proxy.chat(&body).await, stream);
+            let choice = &answer.choices[&0];
+            assert_eq!(choice.calls.len(), 2, "{native:?}");
+            push(&mut body, message(choice));
+            let unanswered = body.clone();
+            push_results(&mut body, choice);
+            let done = understood(&proxy.chat(&body).await, stream);
+            assert!(done.choices[&0].text.starts_with("The tool says"), "{native:?}");
+            // A call without its result is refused.
+            let mut half = unanswered;
+            push(&mut half, json!({"role": "tool", "tool_call_id": choice.calls[0].id, "content": "x"}));
+            let error = proxy.chat(&half).await.error(400);
+            assert_eq!(error["type"], "invalid_request_error", "{native:?}: {error}");
+            assert_eq!(error["provider"], native.provider, "{native:?}: {error}");
+        }
+    }
+}
+
+/// A turn that follows a tool call whose reasoning a test may spoil.
+async fn second_turn(native: &Native, proxy: &Proxy, spoil: impl Fn(&mut Value)) -> (Value, Reply) {
+    let mut body = native.ask_tools(true);
+    let answer = proxy.chat(&body).await.complete(true);
+    let choice = &answer.choices[&0];
+    let mut said = message(choice);
+    spoil(&mut said);
+    push(&mut body, said);
+    push_results(&mut body, choice);
+    let reply = proxy.chat(&body).await;
+    (body, reply)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_altered_signature_is_refused() {
+    let (_mock, proxy) = start("").await;
+    for native in NATIVES {
+        let alter = |name: &'static str, key: &'static str| {
+            move |said: &mut Value| {
+                let details = said["reasoning_details"].as_array_mut().unwrap();
+                for detail in details.iter_mut() {
+                    if let Some(text) = detail[name].as_str() {
+                        detail[name] = json!(format!("{key}{}", text.replace(key, "")));
+                    }
+                }
+            }
+        };
+        for (name, end) in [("signature", "QUACK"), ("text", "Quack!")] {
+            let (_, reply) = second_turn(&native, &proxy, alter(name, end)).await;
+            let error = reply.error(400);
+            assert!(error["message"].as_str().unwrap().contains(native.altered), "{name}: {error}");
+            assert_eq!(error["provider"], native.provider, "{error}");
+            assert_eq!(error["upstream_status"], 400, "{error}");
+        }
+        let (_, reply) = second_turn(&native, &proxy, |_| {}).await;
+        reply.complete(true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_signed_thought_anthropic_goes_on_unthinking() {
+    let (mock, proxy) = start("").await;
+    let forget = |said: &mut Value| {
+        said.as_object_mut().unwrap().remove("reasoning_details");
+    };
+    let (_, reply) = second_turn(&BUDGET, &proxy, forget).await;
+    // A budget would be refused, see below: it is left out, and the client is told.
+    assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"));
+    let answer = reply.complete(true);
+    assert_eq!((answer.choices[&0].reasoning.as_str(), answer.choices[&0].calls.len()), ("", 1));
+    let mut sent = mock.requests().await.pop().unwrap()["body"].clone();
+    assert_eq!(sent.get("thinking"), None);
+    // The mock itself refuses the budget.
+    sent["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    let url = format!("http://{}/v1/messages", mock.address);
+    let reply =
+        client().post(url).header("anthropic-version", "2023-06-01").body(sent.to_string()).send().await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.status(), 400);
+    let body: Value = serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap();
+    assert!(
+        body["error"]["message"].as_str().unwrap().contains("must start with a thinking block"),
+        "{body}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_said_is_told() {
+    let (mock, proxy) = start("").await;
+    for native in NATIVES {
+        for stream in [true, false] {
+            let mut body = native.ask("", stream);
+            body["seed"] = json!(7);
+            body["logit_bias"] = json!({"50256": -100});
+            let reply = proxy.chat(&body).await;
+            understood(&reply, stream);
+            let dropped = reply.header("x-millpond-dropped").unwrap().to_owned();
+            assert!(dropped.contains("logit_bias"), "{native:?}: {dropped}");
+            let sent = mock.requests().await.pop().unwrap()["body"].to_string();
+            assert!(!sent.contains("logit_bias"), "{native:?}: {sent}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_thoughts_come_back_and_refusals_are_filtered() {
+    let (mock, proxy) = start("").await;
+    let native = BUDGET;
+    let mut body = native.ask_tools(true);
+    let words = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING, one by one";
+    body["messages"][0]["content"] = json!(words);
+    let answer = proxy.chat(&body).await.complete(true);
+    let choice = &answer.choices[&0];
+    assert_eq!(choice.reasoning, "");
+    assert!(choice.details[0].contains("reasoning.encrypted"), "{:?}", choice.details);
+    push(&mut body, message(choice));
+    push_results(&mut body, choice);
+    assert_eq!(proxy.chat(&body).await.complete(true).choices[&0].calls[0].name, "clock");
+    let sent = mock.requests().await.pop().unwrap()["body"].to_string();
+    assert!(sent.contains("redacted_thinking"), "{sent}");
+    for stream in [true, false] {
+        let mut body = native.ask("", stream);
+        body["messages"][0]["content"] = json!("ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL");
+        let answer = understood(&proxy.chat(&body).await, stream);
+        assert_eq!(answer.choices[&0].finish.as_deref(), Some("content_filter"));
+        assert_eq!(answer.choices[&0].native.as_deref(), Some("refusal"));
+    }
+}
+
+/// A fault in place of an answer: its name, the status that it becomes, the upstream's, type and code.
+const EARLY: [(&str, u16, u16, &str, &str); 12] = [
+    ("400", 400, 400, "invalid_request_error", "upstream_error"),
+    ("401", 401, 401, "authentication_error", "upstream_error"),
+    ("403", 403, 403, "permission_error", "upstream_error"),
+    ("404", 404, 404, "not_found_error", "upstream_error"),
+    ("429", 429, 429, "rate_limit_error", "upstream_error"),
+    ("500", 500, 500, "upstream_error", "upstream_error"),
+    ("500-html", 500, 500, "upstream_error", "upstream_error"),
+    ("529", 529, 529, "overloaded_error", "upstream_error"),
+    ("html-200", 502, 200, "upstream_error", "upstream_error"),
+    ("empty", 502, 200, "upstream_error", "empty"),
+    ("cut-after-0", 502, 200, "upstream_error", "empty"),
+    ("only-done", 502, 200, "upstream_error", "empty"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_keeps_its_status() {
+    let (_mock, proxy) = start("").await;
+    for native in NATIVES {
+        for (fault, status, upstream, kind, code) in EARLY {
+            for stream in [true, false] {
+                let reply = proxy.chat(&native.ask(&format!("/{fault}"), stream)).await;
+                let error = reply.error(status);
+                let told = (error["type"].as_str(), error["code"].as_str());
+                assert_eq!(told, (Some(kind), Some(code)), "{native:?} {fault}: {error}");
+                assert_eq!(error["provider"], native.provider, "{native:?} {fault}: {error}");
+                assert_eq!(error["upstream_status"], upstream, "{native:?} {fault}: {error}");
+                if fault == "429" {
+                    assert_eq!(reply.header("retry-after"), Some("2"), "{native:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A fault in the middle of an answer: its name, its code, its type, and the fault that says as much and can
+/// be read by anybody.
+const LATE: [(&str, &str, &str, &str); 10] = [
+    ("cut-after-9", "truncated", "upstream_error", "cut-after-9"),
+    ("cut-after-38", "truncated", "upstream_error", "cut-after-38"),
+    ("cut-half-9", "truncated", "upstream_error", "cut-after-8"),
+    ("abort-after-9", "connection_lost", "upstream_error", "cut-after-9"),
+    ("reset-after-9", "connection_lost", "upstream_error", "cut-after-9"),
+    ("stall-9", "stalled", "timeout_error", "cut-after-9"),
+    ("garbage-9", "malformed", "upstream_error", "cut-after-9"),
+    ("error-9", "upstream_error", "upstream_error", "cut-after-9"),
+    ("no-finish-no-done", "truncated", "upstream_error", "no-finish-no-done"),
+    ("huge-frame", "too_large", "upstream_error", "cut-after-1"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_is_told_in_the_stream() {
+    // Only silence is waited for: a large frame on a busy machine would be taken for it.
+    let (mock, patient) = start("").await;
+    let (hasty_mock, hasty) = start("idle_timeout = \"500ms\"").await;
+    for native in NATIVES {
+        for (fault, code, kind, readable) in LATE {
+            let is_silence = code == "stalled";
+            let (mock, proxy) = if is_silence { (&hasty_mock, &hasty) } else { (&mock, &patient) };
+            let end = format!("/{fault}");
+            let reply = proxy.chat(&native.ask_thinking(&end, true)).await;
+            let plain = plain::read(native.dialect, &native.bytes(mock, &format!("/{readable}")).await);
+            let said = plain.choices.get(&0);
+            let said = said.map(|said| (said.text.clone(), said.reasoning.clone())).unwrap_or_default();
+            let error = if said == Default::default() {
+                reply.error(502)
+            } else {
+                let answer = reply.stream(true);
+                assert_eq!(answer.end, End::Fault(code.to_owned()), "{native:?} {fault}: {}", reply.text());
+                let choice = &answer.choices[&0];
+                assert_eq!((&choice.text, &choice.reasoning), (&said.0, &said.1), "{native:?} {fault}");
+                let text = reply.text();
+                assert!(!text.contains("[DONE]"), "{native:?} {fault}");
+                let last = text.trim_end().rsplit("\n\n").next().unwrap().strip_prefix("data: ").unwrap();
+                serde_json::from_str::<Value>(last).unwrap()["error"].clone()
+            };
+            check_error(&error);
+            let told = (error["type"].as_str(), error["code"].as_str());
+            let kind = if fault == "error-9" { error["type"].as_str().unwrap() } else { kind };
+            assert_eq!(told, (Some(kind), Some(code)), "{native:?} {fault}: {error}");
+            let whole = proxy.chat(&native.ask_thinking(&end, false)).await;
+            let status = whole.status.as_u16();
+            assert!(status >= 500, "{native:?} {fault}: {status}");
+            check_error(&whole.json()["error"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn harmless_oddities_change_nothing() {
+    let (_mock, proxy) = start("").await;
+    for native in NATIVES {
+        let clean = proxy.chat(&native.ask_thinking("", true)).await.complete(true);
+        for fault in [
+            "drip",
+            "keep-alives",
+            "crlf",
+            "bom",
+            "unknown-frame-9",
+            "no-blank-line",
+            "after-done",
+            "nan-9",
+            "surrogate",
+            "json",
+        ] {
+            let answer = proxy.chat(&native.ask_thinking(&format!("/{fault}"), true)).await.complete(true);
+            let (said, expect) = (&answer.choices[&0], &clean.choices[&0]);
+            assert_eq!(
+                (&said.text, &said.reasoning),
+                (&expect.text, &expect.reasoning),
+                "{native:?} {fault}"
+            );
+            assert_eq!(said.finish, expect.finish, "{native:?} {fault}");
+            // A piece that is cut in two counts as two.
+            assert!(fault == "surrogate" || answer.usage == clean.usage, "{native:?} {fault}");
+        }
+    }
+}
