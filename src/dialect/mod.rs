@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod envelope;
 mod mend;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod outgoing;
 mod payload;
 
@@ -97,17 +98,20 @@ pub enum AnyDialect {
     OpenAiChat(openai_chat::OpenAiChat),
     /// `anthropic`.
     Anthropic(anthropic::Anthropic),
+    /// `openai-responses`.
+    OpenAiResponses(openai_responses::OpenAiResponses),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "openai-responses"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
+            "openai-responses" => Some(AnyDialect::OpenAiResponses(openai_responses::OpenAiResponses::PLAIN)),
             _ => None,
         }
     }
@@ -117,6 +121,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
             AnyDialect::Anthropic(_) => "anthropic",
+            AnyDialect::OpenAiResponses(_) => "openai-responses",
         }
     }
 
@@ -125,6 +130,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
             AnyDialect::Anthropic(dialect) => dialect,
+            AnyDialect::OpenAiResponses(dialect) => dialect,
         }
     }
 }

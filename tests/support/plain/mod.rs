@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod openai_chat;
+mod openai_responses;
 
 use std::collections::BTreeMap;
 
@@ -62,7 +63,11 @@ pub enum Ending {
 type Reader = fn(&[u8]) -> Plain;
 
 /// The readers, by the dialect's name.
-const READERS: &[(&str, Reader)] = &[("openai-chat", openai_chat::read), ("anthropic", anthropic::read)];
+const READERS: &[(&str, Reader)] = &[
+    ("openai-chat", openai_chat::read),
+    ("anthropic", anthropic::read),
+    ("openai-responses", openai_responses::read),
+];
 
 /// True if there is a plain reader of the dialect.
 pub fn can_read(dialect: &str) -> bool {
