@@ -191,3 +191,37 @@ impl Items {
         kept
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_found_by_its_id_then_its_place_then_as_the_last() {
+        let mut items = Items::default();
+        let message = || Body::Message(Vec::new());
+        items.add("a".to_owned(), Some(0), message());
+        items.add("b".to_owned(), Some(1), message());
+        items.add(String::new(), None, message());
+        for (id, place, expect) in [
+            ("a", Some(1), Some(0)),
+            ("changed", Some(1), Some(1)),
+            ("", Some(0), Some(0)),
+            ("", None, Some(2)),
+            ("unknown", Some(7), None),
+        ] {
+            assert_eq!(items.find(Kind::Message, id, place), expect, "{id} {place:?}");
+        }
+        assert_eq!(items.find(Kind::Reasoning, "a", Some(0)), None);
+    }
+
+    #[test]
+    fn the_oldest_items_are_forgotten() {
+        let mut items = Items::default();
+        for at in 0..300 {
+            items.add(format!("i{at}"), Some(at), Body::Other("{}".to_owned()));
+        }
+        assert_eq!((items.count, items.named(Kind::Other, "i0")), (300, None));
+        assert_eq!(items.take_unfinished().len(), ITEMS_LIMIT);
+    }
+}

@@ -1,7 +1,6 @@
 //! A chat becomes a request of the Responses API.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::OpenAiResponses;
 use super::family::{self, Family};
@@ -541,12 +540,28 @@ fn call_id(id: &str) -> Cow<'_, str> {
     if id.len() <= CALL_ID_LIMIT {
         return Cow::Borrowed(id);
     }
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
+    // FNV-1a: the same in every process, because the whole conversation comes again with each request.
+    let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
     let head: String = id.chars().filter(char::is_ascii).take(CALL_ID_LIMIT - 17).collect();
-    Cow::Owned(format!("{head}_{:016x}", hasher.finish()))
+    Cow::Owned(format!("{head}_{hash:016x}"))
 }
 
 fn borrow(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_id_of_a_call_becomes_a_short_one_of_its_own() {
+        let long = |end: &str| format!("{}{end}", "é".repeat(80));
+        let (a, b) = (long("a"), long("b"));
+        assert!(
+            call_id(&a).len() <= CALL_ID_LIMIT && call_id(&a) == call_id(&a) && call_id(&a) != call_id(&b)
+        );
+        assert_eq!(call_id("call_1"), "call_1");
+    }
 }

@@ -74,7 +74,7 @@ impl Reading {
             ["completed" | "incomplete" | "failed" | "done"] => self.end(&event["response"]),
             ["output_text", "annotation", "added"] => {
                 let item = self.find("message", &event["item_id"], &event["output_index"]);
-                let number = event["annotation_index"].as_u64().unwrap();
+                let number = event["annotation_index"].as_u64().unwrap_or(0);
                 self.cite(item, event["content_index"].as_u64().unwrap_or(0), number, &event["annotation"]);
             }
             [_, "delta"] if !spoken.is_empty() => self.text(event, spoken, &event["delta"], true),
@@ -86,7 +86,7 @@ impl Reading {
                 let item = self.find("function_call", &event["item_id"], &event["output_index"]);
                 let call = self.items[item].call;
                 match *how {
-                    "delta" => self.argue(call, event["delta"].as_str().unwrap(), true),
+                    "delta" => self.argue(call, event["delta"].as_str().unwrap_or_default(), true),
                     _ => self.argue(call, event["arguments"].as_str().unwrap_or_default(), false),
                 }
             }
@@ -115,9 +115,13 @@ impl Reading {
         let near = |item: &Item| item.kind == kind && item.place == *place;
         let known = self.items.iter().rposition(same).or_else(|| self.items.iter().rposition(near));
         known.unwrap_or_else(|| {
-            self.plain.choices.entry(0).or_default();
+            let choice = self.plain.choices.entry(0).or_default();
+            let call = choice.calls.len();
+            if kind == "function_call" {
+                choice.calls.push(Call::default());
+            }
             let (kind, id, place) = (kind.to_owned(), id.clone(), place.clone());
-            self.items.push(Item { kind, id, place, ..Item::default() });
+            self.items.push(Item { kind, id, place, call, ..Item::default() });
             self.items.len() - 1
         })
     }
@@ -190,20 +194,19 @@ impl Reading {
         let choice = self.plain.choices.entry(0).or_default();
         match kind {
             "message" | "reasoning" => {
-                for (name, number, part) in ["summary", "content"].iter().flat_map(|name| {
-                    raw[*name]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .enumerate()
-                        .map(move |(at, part)| (name, at, part))
-                }) {
+                for (number, part) in ["summary", "content"]
+                    .iter()
+                    .flat_map(|name| raw[*name].as_array().into_iter().flatten().enumerate())
+                {
                     let spoken = match part["type"].as_str().unwrap_or_default() {
                         "output_text" => "text",
                         "refusal" => "refusal",
                         "summary_text" => "summary",
                         "reasoning_text" => "thought",
-                        other => panic!("a part {other} of {name}"),
+                        _ => {
+                            self.plain.parts.extend(closes.then(|| part.clone()));
+                            continue;
+                        }
                     };
                     let text = part["text"].as_str().or(part["refusal"].as_str()).unwrap_or_default();
                     self.say(at, (spoken, number as u64), text, false, &part["logprobs"]);
@@ -245,9 +248,9 @@ impl Reading {
         let (place, known) = match self.items[at].kind.as_str() {
             "message" => (Place::Delta(0), "type id role content status"),
             "function_call" => {
-                self.items[at].call = choice.calls.len();
                 let text = |name: &str| raw[name].as_str().unwrap_or_default().to_owned();
-                choice.calls.push(Call { id: text("call_id"), name: text("name"), ..Call::default() });
+                let call = &mut choice.calls[self.items[at].call];
+                (call.id, call.name) = (text("call_id"), text("name"));
                 (Place::Tool(0), "type id call_id name arguments status item_id output_index sequence_number")
             }
             _ => return,
@@ -261,7 +264,7 @@ impl Reading {
 
     fn cite(&mut self, item: usize, index: u64, number: u64, annotation: &Value) {
         let Some(text) = self.items[item].texts.iter_mut().find(|text| text.key == ("text", index)) else {
-            panic!("a citation before its text");
+            return;
         };
         if number < text.annotations {
             return;
