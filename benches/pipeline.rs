@@ -38,6 +38,17 @@ const OLLAMA_TEXT: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:
 const OLLAMA_REASONING: &str = r#"{"model":"qwen3:4b","created_at":"2026-05-04T22:48:14.389618Z","message":{"role":"assistant","content":"","thinking":" lantern"},"done":false}"#;
 const BEDROCK_TEXT: &str = r#"{"contentBlockIndex":0,"delta":{"text":" significantly from its"},"p":"abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"}"#;
 const BEDROCK_REASONING: &str = r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":" significantly from its"}},"p":"abcdefghijklmnopqr"}"#;
+const RESPONSES_TEXT: &str = r#"event: response.output_text.delta
+data: {"type":"response.output_text.delta","sequence_number":9,"item_id":"msg_0149c5fe3ad7762400695cb5b77d80","output_index":1,"content_index":0,"delta":" lantern","logprobs":[],"obfuscation":"x7Qk2abc"}"#;
+const RESPONSES_REASONING: &str = r#"event: response.reasoning_summary_text.delta
+data: {"type":"response.reasoning_summary_text.delta","sequence_number":9,"item_id":"rs_0149c5fe3ad7762400695cb5b77d80","output_index":0,"summary_index":0,"delta":" perhaps","obfuscation":"x7Qk2abc"}"#;
+const RESPONSES_TOOL: &str = r#"event: response.output_item.added
+data: {"type":"response.output_item.added","sequence_number":8,"output_index":0,"item":{"id":"fc_0149c5fe","type":"function_call","status":"in_progress","arguments":"","call_id":"call_1","name":"f"}}
+
+event: response.function_call_arguments.delta
+data: {"type":"response.function_call_arguments.delta","sequence_number":9,"item_id":"fc_0149c5fe","output_index":0,"delta":"{\"a\":\""}"#;
+const RESPONSES_TOOL_MORE: &str = r#"event: response.function_call_arguments.delta
+data: {"type":"response.function_call_arguments.delta","sequence_number":10,"item_id":"fc_0149c5fe","output_index":0,"delta":"pond","obfuscation":"x7Qk2abc"}"#;
 const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
 const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
 const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
@@ -167,6 +178,21 @@ fn text_bedrock(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn reasoning_bedrock(bencher: Bencher<'_, '_>) {
     per_message(bencher, BEDROCK_REASONING);
+}
+
+#[divan::bench]
+fn text_responses(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openai+openai-responses", RESPONSES_TEXT, RESPONSES_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_responses(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openai+openai-responses", RESPONSES_REASONING, RESPONSES_REASONING);
+}
+
+#[divan::bench]
+fn tool_responses(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "openai+openai-responses", RESPONSES_TOOL, RESPONSES_TOOL_MORE);
 }
 
 #[divan::bench]

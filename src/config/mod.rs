@@ -5,6 +5,7 @@
 
 mod aws;
 mod file;
+mod limits;
 mod telemetry;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,13 +18,12 @@ pub use aws::Credentials;
 pub use file::File;
 use file::{FinishQuirk, ProviderFile, QuirksFile, Span};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
+pub use limits::{KeepAliveForm, Limits, OnDisconnect};
 use url::Url;
 
 use crate::api::chat_completions::ReasoningField;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{AnyDialect, ThinkTags};
-use crate::framing::FRAME_LIMIT;
 use crate::provider::{self, Auth, PROVIDERS, Provider};
 use crate::telemetry::Settings;
 
@@ -33,28 +33,6 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080
 pub const FILE_NAME: &str = "millpond.toml";
 /// The provider that bare models go to if nothing else decides.
 const DEFAULT_PROVIDER: &str = "openrouter";
-
-/// How a stream is kept alive while nothing else is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeepAliveForm {
-    /// A comment line.
-    #[default]
-    Comment,
-    /// A chunk with an empty delta, for clients that do not count comments.
-    Chunk,
-}
-
-/// What becomes of the upstream's answer when the client leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDisconnect {
-    /// The upstream's connection is closed: most providers stop, and bill no more.
-    #[default]
-    Cancel,
-    /// It is read to its end, within [`Limits::drain_limit`], for the true figures.
-    Drain,
-}
 
 /// What is in force.
 #[derive(Debug, Clone)]
@@ -75,48 +53,6 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
-}
-
-/// Limits and times, each with a default.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The longest request body: 32 MiB.
-    pub body_bytes: usize,
-    /// The longest frame of an upstream: 16 MiB.
-    pub frame_bytes: usize,
-    /// How long the status line waits for the first event that says something: 10 s.
-    pub headers_after: Duration,
-    /// After how much silence a keep-alive is sent: 15 s.
-    pub keep_alive: Duration,
-    /// In which form.
-    pub keep_alive_form: KeepAliveForm,
-    /// How long connecting may take: 10 s.
-    pub connect_timeout: Duration,
-    /// How long an upstream may be silent: 5 min.
-    pub idle_timeout: Duration,
-    /// How long running answers may go on when millpond stops: 25 s.
-    pub drain: Duration,
-    /// What becomes of the upstream's answer when the client leaves.
-    pub on_disconnect: OnDisconnect,
-    /// How long an answer without a client is read on: 60 s.
-    pub drain_limit: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            body_bytes: 32 << 20,
-            frame_bytes: FRAME_LIMIT,
-            headers_after: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(15),
-            keep_alive_form: KeepAliveForm::default(),
-            connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(300),
-            drain: Duration::from_secs(25),
-            on_disconnect: OnDisconnect::default(),
-            drain_limit: Duration::from_secs(60),
-        }
-    }
 }
 
 /// A provider as it is configured.
@@ -532,7 +468,10 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
             dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
             AnyDialect::Ollama(dialect)
         }
-        AnyDialect::Anthropic(_) | AnyDialect::Cohere(_) | AnyDialect::Bedrock(_) => dialect,
+        AnyDialect::Anthropic(_)
+        | AnyDialect::Cohere(_)
+        | AnyDialect::Bedrock(_)
+        | AnyDialect::OpenAiResponses(_) => dialect,
     }
 }
 

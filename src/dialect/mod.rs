@@ -11,6 +11,7 @@ pub mod envelope;
 mod mend;
 pub mod ollama;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod outgoing;
 mod payload;
 
@@ -112,11 +113,14 @@ pub enum AnyDialect {
     Ollama(ollama::Ollama),
     /// `bedrock`.
     Bedrock(bedrock::Bedrock),
+    /// `openai-responses`.
+    OpenAiResponses(openai_responses::OpenAiResponses),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "cohere", "ollama", "bedrock"];
+    pub const NAMES: &'static [&'static str] =
+        &["openai-chat", "anthropic", "openai-responses", "cohere", "ollama", "bedrock"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
@@ -126,6 +130,7 @@ impl AnyDialect {
             "cohere" => Some(AnyDialect::Cohere(cohere::Cohere::PLAIN)),
             "ollama" => Some(AnyDialect::Ollama(ollama::Ollama::PLAIN)),
             "bedrock" => Some(AnyDialect::Bedrock(bedrock::Bedrock::PLAIN)),
+            "openai-responses" => Some(AnyDialect::OpenAiResponses(openai_responses::OpenAiResponses::PLAIN)),
             _ => None,
         }
     }
@@ -138,6 +143,7 @@ impl AnyDialect {
             AnyDialect::Cohere(_) => "cohere",
             AnyDialect::Ollama(_) => "ollama",
             AnyDialect::Bedrock(_) => "bedrock",
+            AnyDialect::OpenAiResponses(_) => "openai-responses",
         }
     }
 
@@ -149,6 +155,7 @@ impl AnyDialect {
             AnyDialect::Cohere(dialect) => dialect,
             AnyDialect::Ollama(dialect) => dialect,
             AnyDialect::Bedrock(dialect) => dialect,
+            AnyDialect::OpenAiResponses(dialect) => dialect,
         }
     }
 }

@@ -4,12 +4,14 @@
 //! [`Event`]. Both borrow from the frame they came from.
 
 mod fault;
+mod heard;
 mod repair;
 mod usage;
 
 use std::borrow::Cow;
 
 pub use fault::{ErrorType, Fault, FaultCode};
+pub(crate) use heard::Heard;
 pub use repair::{Repair, Repairs};
 pub use usage::Usage;
 

@@ -2,11 +2,11 @@
 
 use super::carry::Waiting;
 use super::finish::{Meaning, meaning};
-use super::heard::Heard;
+
 use super::think::Splitter;
 use super::tools::Tools;
 use crate::dialect::ThinkTags;
-use crate::event::{FinishReason, Repair, Repairs};
+use crate::event::{FinishReason, Heard, Repair, Repairs};
 use crate::json::Members;
 
 /// One choice of an answer.

@@ -8,7 +8,6 @@
 mod carry;
 mod choice;
 mod finish;
-mod heard;
 mod think;
 mod tools;
 
@@ -21,7 +20,7 @@ use tools::{Ids, Outgoing};
 
 use crate::dialect::{Quirks, ThinkTags};
 use crate::event::{
-    Body, Delta, Detail, Event, Fault, FaultCode, Finish, Identity, Part, Repair, Repairs, Said, Sink,
+    Body, Delta, Detail, Event, Fault, FaultCode, Finish, Heard, Identity, Part, Repair, Repairs, Said, Sink,
     ToolFragment, Unknown, Usage,
 };
 
@@ -613,7 +612,7 @@ impl Normalizer {
 }
 
 /// What of a text is new.
-fn new_text<'t>(heard: &mut heard::Heard, text: &'t Said<'_>) -> Option<&'t str> {
+fn new_text<'t>(heard: &mut Heard, text: &'t Said<'_>) -> Option<&'t str> {
     let new = match text {
         Said::Next(text) => text.as_ref(),
         Said::Whole(text) if heard.is_empty() => text.as_ref(),

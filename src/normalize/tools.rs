@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::heard::Heard;
-use crate::event::{Repair, Repairs, ToolFragment};
+use crate::event::{Heard, Repair, Repairs, ToolFragment};
 use crate::json::Field;
 
 /// Calls of one choice at most; an upstream that opens more is not answering.

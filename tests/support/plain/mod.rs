@@ -6,6 +6,7 @@ mod bedrock;
 mod cohere;
 mod ollama;
 mod openai_chat;
+mod openai_responses;
 
 use std::collections::BTreeMap;
 
@@ -71,6 +72,7 @@ const READERS: &[(&str, Reader)] = &[
     ("cohere", cohere::read),
     ("ollama", ollama::read),
     ("bedrock", bedrock::read),
+    ("openai-responses", openai_responses::read),
 ];
 
 /// True if there is a plain reader of the dialect.

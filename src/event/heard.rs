@@ -5,7 +5,7 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// FNV-1a over the bytes heard: cheap, and equal however the bytes were cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     length: usize,
     hash: u64,
 }
@@ -17,21 +17,21 @@ impl Default for Heard {
 }
 
 impl Heard {
-    pub(super) fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.length == 0
     }
 
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(crate) fn byte(&mut self, byte: u8) {
         self.length += 1;
         self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(PRIME);
     }
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub(crate) fn push(&mut self, text: &str) {
         text.bytes().for_each(|byte| self.byte(byte));
     }
 
     /// What `whole` says beyond what was heard; `None` if it does not begin with that.
-    pub(super) fn tail(self, whole: &str) -> Option<&str> {
+    pub(crate) fn tail(self, whole: &str) -> Option<&str> {
         let (head, tail) = whole.split_at_checked(self.length)?;
         let mut heard = Heard::default();
         heard.push(head);
