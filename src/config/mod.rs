@@ -12,7 +12,6 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub use aws::Credentials;
 pub use file::File;
