@@ -106,7 +106,13 @@ async fn run(
         let _ = stopping.send(());
     };
     let over = end_drain(stopped, app.drain.clone(), app.config.limits.drain);
+    let drain = app.drain.clone();
     let served = axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown);
+    let served = async {
+        served.await?;
+        drain.idle().await;
+        Ok(())
+    };
     tokio::select! {
         served = served => served,
         () = over => Ok(()),

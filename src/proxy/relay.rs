@@ -281,6 +281,7 @@ impl Relay {
     /// Reads the rest of the answer for its figures; nobody gets it.
     pub(super) async fn drain(mut self: Box<Self>) {
         let limit = self.limits.drain_limit;
+        let _read_on = self.notice.read_on();
         let rest = async {
             while !self.is_ended() {
                 std::future::poll_fn(|cx| self.poll_advance(cx)).await;

@@ -84,6 +84,12 @@ pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) ->
     })
 }
 
+/// rustls reports what it refuses as data that cannot be right, perhaps inside another error of its kind.
+fn is_tls(error: &io::Error) -> bool {
+    let inside = error.get_ref().and_then(|inside| inside.downcast_ref::<io::Error>());
+    error.kind() == io::ErrorKind::InvalidData || inside.is_some_and(is_tls)
+}
+
 /// Turns an [`http::Request`] of a dialect into one that the client sends.
 pub(super) fn to_reqwest(request: http::Request<Bytes>) -> Result<reqwest::Request, Error> {
     reqwest::Request::try_from(request).map_err(|_| Error::Internal)
@@ -100,10 +106,7 @@ pub(super) fn cause(error: &reqwest::Error) -> Unreachable {
         if inner.to_string().starts_with("dns error") {
             return Unreachable::Dns;
         }
-        // rustls reports what it refuses as data that cannot be right.
-        if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::InvalidData
-        {
+        if inner.downcast_ref().is_some_and(is_tls) {
             return Unreachable::Tls;
         }
         source = inner.source();

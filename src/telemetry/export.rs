@@ -86,15 +86,17 @@ fn tracer(
 }
 
 fn resource(settings: &Settings) -> Resource {
-    // The builder reads the standard variables; it names a service without a name `unknown_service`.
+    // The builder reads the standard variables, but lets a name among the attributes win over the name's own
+    // variable, and calls a service without a name `unknown_service`.
     let mut resource = Resource::builder();
-    let named = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    let variable = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty()); // Not text: not set.
     let in_attributes =
         std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|list| list.contains("service.name="));
-    match &settings.service_name {
-        Some(name) => resource = resource.with_service_name(name.clone()),
-        None if named("OTEL_SERVICE_NAME") || in_attributes => {}
-        None => resource = resource.with_service_name("millpond"),
+    match (variable, &settings.service_name) {
+        (Some(name), _) => resource = resource.with_service_name(name),
+        (None, _) if in_attributes => {}
+        (None, Some(name)) => resource = resource.with_service_name(name.clone()),
+        (None, None) => resource = resource.with_service_name("millpond"),
     }
     resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
