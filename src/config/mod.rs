@@ -456,7 +456,7 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
                 quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
             AnyDialect::OpenAiChat(dialect)
         }
-        AnyDialect::Anthropic(_) => dialect,
+        AnyDialect::Anthropic(_) | AnyDialect::Gemini(_) => dialect,
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod envelope;
+pub mod gemini;
 mod mend;
 pub mod openai_chat;
 pub mod outgoing;
@@ -97,17 +98,20 @@ pub enum AnyDialect {
     OpenAiChat(openai_chat::OpenAiChat),
     /// `anthropic`.
     Anthropic(anthropic::Anthropic),
+    /// `gemini`.
+    Gemini(gemini::Gemini),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic"];
+    pub const NAMES: &'static [&'static str] = &["openai-chat", "anthropic", "gemini"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
+            "gemini" => Some(AnyDialect::Gemini(gemini::Gemini::PLAIN)),
             _ => None,
         }
     }
@@ -117,6 +121,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
             AnyDialect::Anthropic(_) => "anthropic",
+            AnyDialect::Gemini(_) => "gemini",
         }
     }
 
@@ -125,6 +130,7 @@ impl AnyDialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
             AnyDialect::Anthropic(dialect) => dialect,
+            AnyDialect::Gemini(dialect) => dialect,
         }
     }
 }

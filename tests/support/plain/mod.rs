@@ -2,6 +2,7 @@
 //! streaming, and shares nothing with the code under test, so that the two can be compared.
 
 mod anthropic;
+mod gemini;
 mod openai_chat;
 
 use std::collections::BTreeMap;
@@ -62,7 +63,8 @@ pub enum Ending {
 type Reader = fn(&[u8]) -> Plain;
 
 /// The readers, by the dialect's name.
-const READERS: &[(&str, Reader)] = &[("openai-chat", openai_chat::read), ("anthropic", anthropic::read)];
+const READERS: &[(&str, Reader)] =
+    &[("openai-chat", openai_chat::read), ("anthropic", anthropic::read), ("gemini", gemini::read)];
 
 /// True if there is a plain reader of the dialect.
 pub fn can_read(dialect: &str) -> bool {
