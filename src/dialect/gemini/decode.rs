@@ -164,7 +164,11 @@ impl State {
         }
         if let Some(reason) = members.find("finishReason").and_then(reason) {
             part::cut(state, out);
-            out.push(Delta::Finish { choice, reason, native: None });
+            // The API has no word of its own for calls.
+            let called = reason == "STOP" && state.has_called();
+            let native = called.then(|| reason.clone());
+            let reason = if called { Cow::Borrowed("tool_calls") } else { reason };
+            out.push(Delta::Finish { choice, reason, native });
         }
         Ok(())
     }

@@ -32,6 +32,11 @@ impl Candidate {
         Candidate { index, said, cited: HashSet::new(), calls: 0, streamed: None, images: 0 }
     }
 
+    /// True if it called a tool.
+    pub(super) fn has_called(&self) -> bool {
+        self.calls > 0
+    }
+
     fn say(&mut self, text: &str) {
         let too_long = self.said.as_ref().is_some_and(|said| said.len() + text.len() > SAID_LIMIT);
         if too_long {
