@@ -32,7 +32,8 @@
 //!
 //! Signatures go back on the calls they came with, by the call's id; those of text on an empty text behind the
 //! text, which is how they are streamed. From a model that insists on signatures (Gemini 3), calls that have none
-//! carry the word that Google documents for conversations which began elsewhere.
+//! carry the word that Google documents for conversations which began elsewhere. `content_parts` of code that ran
+//! and of tools that the API called go back before the text, with their signatures.
 //!
 //! Dropped and named: `parallel_tool_calls: false`, `cache_control`, names of speakers, `user`, `metadata` (unless
 //! they can be Vertex's labels), an image's `detail` where images differ. Refused: media in system messages,

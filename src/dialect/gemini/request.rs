@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::family::{self, Family};
 use super::wire::{
-    Body, Call, Data, GenerationConfig, ImageConfig, Json, Part, Response, SpeechConfig, ThinkingConfig,
-    Turn, Voice, VoiceConfig,
+    Body, Call, Data, GenerationConfig, ImageConfig, Json, Part, Piece, Response, SpeechConfig,
+    ThinkingConfig, Turn, Voice, VoiceConfig,
 };
 use super::{Gemini, Host, media, schema, tools};
 use crate::chat::message::{Content, Detail, DetailBody, Message, Role, ToolCall};
@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
         'a: 'b,
     {
         let chat = self.chat;
-        let (tools, tool_config) = tools::tools(chat, &mut self.dropped)?;
+        let (tools, tool_config) = tools::tools(chat, self.family.is_third, &mut self.dropped)?;
         let mut system_instruction = self.system(messages)?;
         let mut contents = self.turns(messages)?;
         if contents.is_empty() {
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
             self.note_markers(message);
             for part in &message.parts {
                 match &part.content {
-                    Content::Text(text) => parts.push(Part::of(Data::Text(borrow(text)))),
+                    Content::Text(text) => parts.push(Piece::Part(Part::of(Data::Text(borrow(text))))),
                     Content::Refusal(_)
                     | Content::Image(_)
                     | Content::File(_)
@@ -144,6 +144,8 @@ impl<'a> Builder<'a> {
                 Role::Tool => self.result(message, messages.get(..at).unwrap_or_default())?,
                 Role::System | Role::Developer | Role::User => self.parts(message)?,
             };
+            let own = message.own_parts.iter().filter(|raw| is_own(raw)).map(|raw| Piece::Own(Raw(raw)));
+            let parts: Vec<Piece<'b>> = own.chain(parts.into_iter().map(Piece::Part)).collect();
             if parts.is_empty() {
                 continue;
             }
@@ -414,6 +416,13 @@ fn is_system(message: &Message<'_>) -> bool {
 /// True for reasoning that this API signed.
 fn is_ours(detail: &Detail<'_>) -> bool {
     detail.format.as_deref().is_some_and(|format| format.starts_with("google"))
+}
+
+/// True for a part of the API's own: code that ran, tools that it called.
+fn is_own(raw: &str) -> bool {
+    const NAMES: [&str; 4] = ["executableCode", "codeExecutionResult", "toolCall", "toolResponse"];
+    let members = Members::of(raw);
+    NAMES.iter().any(|name| members.find(name).is_some())
 }
 
 /// The signature of a call: an item of that id, or what came with the call itself. Clients may forget the

@@ -16,9 +16,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("web_fetch", "urlContext"),
 ];
 
-/// The tools that may be used, and how they are chosen.
+/// The tools that may be used, and how they are chosen. `joins` is true for models that take functions beside
+/// the API's own tools, if they are told to show what those do.
 pub(super) fn tools<'a>(
     chat: &'a Chat,
+    joins: bool,
     dropped: &mut Vec<String>,
 ) -> Result<(Vec<Tool<'a>>, Option<ToolConfig<'a>>), RequestError> {
     let mut declarations = Vec::new();
@@ -40,17 +42,23 @@ pub(super) fn tools<'a>(
         native.push(Tool::Native(Json(Cow::Borrowed("{\"googleSearch\":{}}"))));
         dropped.extend(Members::of(options).0.iter().map(|(name, _)| format!("web_search_options.{name}")));
     }
-    let config = chat.tool_choice()?.and_then(|choice| calling(choice, &mut declarations));
+    let choice = chat.tool_choice()?.map(|choice| calling(choice, &mut declarations));
+    let has_functions = !declarations.is_empty();
+    let config = ToolConfig {
+        function_calling_config: choice.filter(|_| has_functions),
+        include_server_side_tool_invocations: (joins && has_functions && !native.is_empty()).then_some(true),
+    };
     let mut tools = native;
-    if !declarations.is_empty() {
+    if has_functions {
         tools.insert(0, Tool::Functions { declarations });
     }
-    // The API takes parallel calls or leaves them to the model.
-    if chat.parallel_tool_calls() == Some(false) && !tools.is_empty() {
+    // The model alone decides how many calls it makes at once.
+    if chat.parallel_tool_calls() == Some(false) && has_functions {
         dropped.push("parallel_tool_calls".to_owned());
     }
-    let config = config.filter(|_| matches!(tools.first(), Some(Tool::Functions { .. })));
-    Ok((tools, config.map(|function_calling_config| ToolConfig { function_calling_config })))
+    let says =
+        config.function_calling_config.is_some() || config.include_server_side_tool_invocations.is_some();
+    Ok((tools, says.then_some(config)))
 }
 
 fn declaration<'a>(function: Function<'a>, dropped: &mut Vec<String>) -> Declaration<'a> {
@@ -110,7 +118,7 @@ fn camel(name: &str) -> String {
 }
 
 /// How functions are chosen; those that may not be are left out where the API cannot name the others.
-fn calling<'a>(choice: ToolChoice<'a>, declarations: &mut Vec<Declaration<'a>>) -> Option<Calling<'a>> {
+fn calling<'a>(choice: ToolChoice<'a>, declarations: &mut Vec<Declaration<'a>>) -> Calling<'a> {
     let (mode, allowed_function_names) = match choice {
         ToolChoice::Auto => ("AUTO", Vec::new()),
         ToolChoice::None => ("NONE", Vec::new()),
@@ -122,5 +130,5 @@ fn calling<'a>(choice: ToolChoice<'a>, declarations: &mut Vec<Declaration<'a>>) 
             ("AUTO", Vec::new())
         }
     };
-    Some(Calling { mode, allowed_function_names })
+    Calling { mode, allowed_function_names }
 }

@@ -32,10 +32,18 @@ pub(super) struct Body<'a> {
 pub(super) struct Turn<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) role: Option<&'static str>,
-    pub(super) parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<Piece<'a>>,
 }
 
-/// A part of a turn.
+/// A part of a turn: one that is made here, or one of the API's own that comes back as it went.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Piece<'a> {
+    Part(Part<'a>),
+    Own(Raw<'a>),
+}
+
+/// A part that is made here.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
@@ -136,7 +144,11 @@ pub(super) struct Declaration<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ToolConfig<'a> {
-    pub(super) function_calling_config: Calling<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_calling_config: Option<Calling<'a>>,
+    /// Needed where functions stand beside the API's own tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) include_server_side_tool_invocations: Option<bool>,
 }
 
 /// How functions are chosen.
