@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::Host;
-use super::wire::{Blob, Data, File};
+use super::wire::{Blob, File, Kind};
 use crate::chat::RequestError;
 use crate::chat::message::{Media, Place, Source};
 
@@ -41,12 +41,12 @@ pub(super) fn part<'b>(
     host: Host,
     base_url: &Url,
     place: Place,
-) -> Result<Data<'b>, RequestError> {
+) -> Result<Kind<'b>, RequestError> {
     Ok(match &media.source {
         Source::Inline { media_type, base64 } => {
             // JSON is text to the API.
             let mime_type = if media_type == "application/json" { "text/plain" } else { media_type };
-            Data::InlineData(Blob { mime_type: Cow::Borrowed(mime_type), data: Cow::Borrowed(base64) })
+            Kind::InlineData(Blob { mime_type: Cow::Borrowed(mime_type), data: Cow::Borrowed(base64) })
         }
         Source::Url(url) => file(Cow::Borrowed(url.as_ref()), media),
         Source::Id(id) if id.contains("://") => file(Cow::Borrowed(id.as_ref()), media),
@@ -62,9 +62,9 @@ pub(super) fn part<'b>(
     })
 }
 
-fn file<'b>(file_uri: Cow<'b, str>, media: &'b Media<'b>) -> Data<'b> {
+fn file<'b>(file_uri: Cow<'b, str>, media: &'b Media<'b>) -> Kind<'b> {
     let mime_type = media.name.as_deref().and_then(type_of).or_else(|| type_of(&file_uri));
-    Data::FileData(File { mime_type: mime_type.map(Cow::Borrowed), file_uri })
+    Kind::FileData(File { mime_type: mime_type.map(Cow::Borrowed), file_uri })
 }
 
 /// What a name or an address says about its bytes.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::family::{self, Family};
 use super::wire::{
-    Body, Call, Data, GenerationConfig, ImageConfig, Json, Part, Piece, Response, SpeechConfig,
+    Body, Call, GenerationConfig, ImageConfig, Json, Kind, Part, Piece, Response, SpeechConfig,
     ThinkingConfig, Turn, Voice, VoiceConfig,
 };
 use super::{Gemini, Host, media, schema, tools};
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
             self.note_markers(message);
             for part in &message.parts {
                 match &part.content {
-                    Content::Text(text) => parts.push(Piece::Part(Part::of(Data::Text(borrow(text))))),
+                    Content::Text(text) => parts.push(Piece::Part(Part::of(Kind::Text(borrow(text))))),
                     Content::Refusal(_)
                     | Content::Image(_)
                     | Content::File(_)
@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
         let mut parts = Vec::with_capacity(message.parts.len());
         for part in &message.parts {
             let data = match &part.content {
-                Content::Text(text) | Content::Refusal(text) => Data::Text(borrow(text)),
+                Content::Text(text) | Content::Refusal(text) => Kind::Text(borrow(text)),
                 Content::Image(media)
                 | Content::File(media)
                 | Content::Audio(media)
@@ -197,7 +197,7 @@ impl<'a> Builder<'a> {
                 DetailBody::Text { text, signature: Some(signature) } => parts.push(Part {
                     thought: Some(true),
                     thought_signature: Some(borrow(signature)),
-                    ..Part::of(Data::Text(borrow(text)))
+                    ..Part::of(Kind::Text(borrow(text)))
                 }),
                 DetailBody::Encrypted(data) => {
                     let id = detail.id.as_deref();
@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
                         Some(signature) => *signature = Some(data),
                         None => of_text.push(Part {
                             thought_signature: Some(borrow(data)),
-                            ..Part::of(Data::Text(Cow::Borrowed("")))
+                            ..Part::of(Kind::Text(Cow::Borrowed("")))
                         }),
                     }
                 }
@@ -225,7 +225,7 @@ impl<'a> Builder<'a> {
             }
         }
         for (call, signature) in message.calls.iter().zip(signatures) {
-            let data = Data::FunctionCall(Call {
+            let data = Kind::FunctionCall(Call {
                 id: borrow(&call.id),
                 name: borrow(&call.name),
                 args: Json(call.object()),
@@ -250,7 +250,7 @@ impl<'a> Builder<'a> {
             expected: "the id of a tool call in an earlier message",
         })?;
         let media: Vec<Part<'b>> =
-            self.parts(message)?.into_iter().filter(|part| !matches!(part.data, Data::Text(_))).collect();
+            self.parts(message)?.into_iter().filter(|part| !matches!(part.kind, Kind::Text(_))).collect();
         let (inside, behind) = if self.family.is_third { (media, Vec::new()) } else { (Vec::new(), media) };
         let response = Response {
             id: borrow(id),
@@ -258,7 +258,7 @@ impl<'a> Builder<'a> {
             response: Json(output(&message.text())),
             parts: inside,
         };
-        Ok([Part::of(Data::FunctionResponse(response))].into_iter().chain(behind).collect())
+        Ok([Part::of(Kind::FunctionResponse(response))].into_iter().chain(behind).collect())
     }
 
     fn config(&mut self, messages: &[Message<'_>]) -> Result<GenerationConfig<'a>, RequestError> {

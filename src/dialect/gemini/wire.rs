@@ -48,7 +48,7 @@ pub(super) enum Piece<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
     #[serde(flatten)]
-    pub(super) data: Data<'a>,
+    pub(super) kind: Kind<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) thought: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,15 +57,15 @@ pub(super) struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// A part without a signature.
-    pub(super) fn of(data: Data<'a>) -> Part<'a> {
-        Part { data, thought: None, thought_signature: None }
+    pub(super) fn of(kind: Kind<'a>) -> Part<'a> {
+        Part { kind, thought: None, thought_signature: None }
     }
 }
 
 /// What a part is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Data<'a> {
+pub(super) enum Kind<'a> {
     Text(Cow<'a, str>),
     InlineData(Blob<'a>),
     FileData(File<'a>),
