@@ -1,5 +1,7 @@
 //! What a text is founded on becomes annotations: Google counts bytes, the API counts characters.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::part::{Candidate, carry};
 use crate::event::Delta;
 use crate::json::{self, Members};
@@ -59,12 +61,15 @@ pub(super) fn annotate(candidate: &mut Candidate, metadata: [Option<&str>; 2], o
     }
     candidate.said = said;
     for raw in found {
-        if candidate.cited.contains(&raw) {
+        let mut hasher = DefaultHasher::new();
+        raw.hash(&mut hasher);
+        let hash = hasher.finish();
+        if candidate.cited.contains(&hash) {
             continue;
         }
         carry(candidate.index, "annotations", &raw, out);
         if candidate.cited.len() < CITED_LIMIT {
-            candidate.cited.insert(raw);
+            candidate.cited.insert(hash);
         }
     }
 }

@@ -93,6 +93,10 @@ impl State {
         let failed =
             frame.failed || frame.name == b"error" || response.find("error").is_some_and(envelope::tells);
         if failed {
+            // A last piece of the answer may stand beside the failure.
+            for (at, raw) in list(response.find("candidates"))?.into_iter().enumerate() {
+                self.candidate(at, raw, out, repairs)?;
+            }
             let fault = envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
             self.report.leave(out);
             out.push(Delta::Error(Box::new(fault)));

@@ -17,8 +17,8 @@ pub(super) struct Candidate {
     pub(super) index: u32,
     /// The text so far, because citations count its bytes; `None` once it is too long.
     pub(super) said: Option<String>,
-    /// The annotations that left: metadata comes again.
-    pub(super) cited: HashSet<String>,
+    /// The annotations that left, by their hash: metadata comes again.
+    pub(super) cited: HashSet<u64>,
     /// How many calls were opened.
     calls: i64,
     /// The call whose arguments are being streamed.
@@ -56,13 +56,15 @@ pub(super) fn part<'a>(
     repairs: &mut Repairs,
 ) {
     let members = Members::of(raw);
+    let find = |name: &str| members.find(name).filter(|raw| *raw != "null");
     let choice = candidate.index;
-    let signature = members.find("thoughtSignature").filter(|raw| json::word(raw).is_some());
-    let is_thought = members.find("thought") == Some("true");
-    let inline = members.find("inlineData").map(Members::of);
+    let signature = find("thoughtSignature").filter(|raw| json::word(raw).is_some());
+    let is_thought = find("thought") == Some("true");
+    let inline = find("inlineData").map(Members::of);
     let kind = inline.as_ref().and_then(|inline| inline.find("mimeType")).and_then(json::word);
     let kind = kind.as_deref().unwrap_or_default();
-    if let Some(call) = members.find("functionCall") {
+    let says = |(name, raw): &(Cow<'_, str>, &str)| *raw != "null" && !is_seal(name);
+    if let Some(call) = find("functionCall") {
         function_call(candidate, call, &members, out, repairs);
     } else if let Some(text) = members.find("text").and_then(json::scalar) {
         beside(choice, &members, &["text", "thought", "thoughtSignature"], out);
@@ -81,9 +83,9 @@ pub(super) fn part<'a>(
         beside(choice, &members, &["inlineData", "thought", "thoughtSignature"], out);
         audio(choice, inline, out);
         out.extend(signature.map(|signature| sealed(choice, signature)));
-    } else if let (Some(signature), true) = (signature, members.0.iter().all(|(name, _)| is_seal(name))) {
-        out.push(sealed(choice, signature));
-    } else if !members.0.is_empty() {
+    } else if !members.0.iter().any(says) {
+        out.extend(signature.map(|signature| sealed(choice, signature)));
+    } else {
         // Code that ran, tools that the provider called: the part is needed whole to send it back.
         carry(choice, "content_parts", raw, out);
     }
