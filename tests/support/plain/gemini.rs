@@ -171,6 +171,9 @@ impl Reading {
             let segment = &support["segment"];
             for chunk in support["groundingChunkIndices"].as_array().into_iter().flatten() {
                 let at = chunk.as_u64().unwrap() as usize;
+                if at >= chunks.len() {
+                    continue;
+                }
                 unused[at] = false;
                 all.push(annotation(&text, segment, chunks[at], segment["text"].as_str()));
             }
@@ -235,7 +238,7 @@ impl Reading {
 /// Puts a value where its path says.
 fn set(args: &mut Value, piece: &Value) {
     let path = piece["jsonPath"].as_str().unwrap().trim_start_matches('$');
-    let path = path.replace('[', "/").replace(']', "").replace('.', "/");
+    let path = path.replace('[', "/").replace(']', "").replace('.', "/").replace('\'', "");
     let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
     let mut place = args;
     for step in steps {
@@ -259,7 +262,11 @@ fn set(args: &mut Value, piece: &Value) {
         };
     }
     let before = place.as_str().unwrap_or_default().to_owned();
-    *place = json!(before + piece["stringValue"].as_str().unwrap());
+    *place = match &piece["stringValue"] {
+        Value::String(text) => json!(before + text),
+        _ if piece.get("numberValue").is_some() => piece["numberValue"].clone(),
+        _ => piece.get("boolValue").cloned().unwrap_or(Value::Null),
+    };
 }
 
 fn annotation(text: &str, place: &Value, source: &Value, content: Option<&str>) -> Value {
