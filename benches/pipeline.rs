@@ -49,6 +49,8 @@ event: response.function_call_arguments.delta
 data: {"type":"response.function_call_arguments.delta","sequence_number":9,"item_id":"fc_0149c5fe","output_index":0,"delta":"{\"a\":\""}"#;
 const RESPONSES_TOOL_MORE: &str = r#"event: response.function_call_arguments.delta
 data: {"type":"response.function_call_arguments.delta","sequence_number":10,"item_id":"fc_0149c5fe","output_index":0,"delta":"pond","obfuscation":"x7Qk2abc"}"#;
+const GEMINI_TEXT: &str = r#"data: {"candidates": [{"content": {"parts": [{"text": " significantly from its"}],"role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 15,"candidatesTokenCount": 18,"totalTokenCount": 1545,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 15}],"thoughtsTokenCount": 742},"modelVersion": "gemini-2.5-pro","responseId": "6hkqaYC5BbGEz7IPwb3ggA8"}"#;
+const GEMINI_REASONING: &str = r#"data: {"candidates": [{"content": {"parts": [{"text": " significantly from its","thought": true}],"role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 15,"totalTokenCount": 757,"promptTokensDetails": [{"modality": "TEXT","tokenCount": 15}],"thoughtsTokenCount": 742},"modelVersion": "gemini-2.5-pro","responseId": "6hkqaYC5BbGEz7IPwb3ggA8"}"#;
 const OPENAI_TEXT: &str = r#"data: {"id":"chatcmpl-C1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" lantern"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"x7Qk2"}"#;
 const OPENROUTER_TEXT: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":" lantern"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
 const OPENROUTER_REASONING: &str = r#"data: {"id":"gen-1700000000-aB","provider":"Anthropic","model":"anthropic/claude-sonnet-4.5","object":"chat.completion.chunk","created":1700000000,"choices":[{"index":0,"delta":{"role":"assistant","content":"","reasoning":" perhaps","reasoning_details":[{"type":"reasoning.text","text":" perhaps","format":"anthropic-claude-v1","index":0}]},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}"#;
@@ -193,6 +195,16 @@ fn reasoning_responses(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn tool_responses(bencher: Bencher<'_, '_>) {
     per_frame(bencher, "openai+openai-responses", RESPONSES_TOOL, RESPONSES_TOOL_MORE);
+}
+
+#[divan::bench]
+fn text_google(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "google", GEMINI_TEXT, GEMINI_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_google(bencher: Bencher<'_, '_>) {
+    per_frame(bencher, "google", GEMINI_REASONING, GEMINI_REASONING);
 }
 
 #[divan::bench]

@@ -43,6 +43,9 @@ pub struct Message<'a> {
     pub reasoning: Option<Cow<'a, str>>,
     /// The assistant's structured reasoning; pieces of one item are joined.
     pub details: Vec<Detail<'a>>,
+    /// Parts of an answer that no field of the API can carry (`content_parts`), as the provider sent them: JSON
+    /// texts.
+    pub own_parts: Vec<&'a str>,
     /// A marker on the message itself: JSON text.
     pub cache_control: Option<&'a str>,
 }
@@ -240,6 +243,7 @@ impl<'a> Message<'a> {
                 .iter()
                 .find_map(|name| members.find(name).and_then(json::word)),
             details: Vec::new(),
+            own_parts: json::elements(members.find("content_parts").unwrap_or_default()),
             cache_control: marker(&members),
         };
         for raw in json::elements(members.find("reasoning_details").unwrap_or_default()) {

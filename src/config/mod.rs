@@ -470,6 +470,7 @@ fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
         AnyDialect::Anthropic(_)
         | AnyDialect::Cohere(_)
         | AnyDialect::Bedrock(_)
+        | AnyDialect::Gemini(_)
         | AnyDialect::OpenAiResponses(_) => dialect,
     }
 }
@@ -533,6 +534,8 @@ pub fn without_secrets(url: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn no_env(_: &str) -> Option<String> {

@@ -8,6 +8,7 @@ pub mod bedrock;
 mod beside;
 pub mod cohere;
 pub mod envelope;
+pub mod gemini;
 mod mend;
 pub mod ollama;
 pub mod openai_chat;
@@ -115,12 +116,14 @@ pub enum AnyDialect {
     Bedrock(bedrock::Bedrock),
     /// `openai-responses`.
     OpenAiResponses(openai_responses::OpenAiResponses),
+    /// `gemini`.
+    Gemini(gemini::Gemini),
 }
 
 impl AnyDialect {
     /// The names that the config and the command line take.
     pub const NAMES: &'static [&'static str] =
-        &["openai-chat", "anthropic", "openai-responses", "cohere", "ollama", "bedrock"];
+        &["openai-chat", "anthropic", "gemini", "openai-responses", "cohere", "ollama", "bedrock"];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
@@ -131,6 +134,7 @@ impl AnyDialect {
             "ollama" => Some(AnyDialect::Ollama(ollama::Ollama::PLAIN)),
             "bedrock" => Some(AnyDialect::Bedrock(bedrock::Bedrock::PLAIN)),
             "openai-responses" => Some(AnyDialect::OpenAiResponses(openai_responses::OpenAiResponses::PLAIN)),
+            "gemini" => Some(AnyDialect::Gemini(gemini::Gemini::PLAIN)),
             _ => None,
         }
     }
@@ -144,6 +148,7 @@ impl AnyDialect {
             AnyDialect::Ollama(_) => "ollama",
             AnyDialect::Bedrock(_) => "bedrock",
             AnyDialect::OpenAiResponses(_) => "openai-responses",
+            AnyDialect::Gemini(_) => "gemini",
         }
     }
 
@@ -156,6 +161,7 @@ impl AnyDialect {
             AnyDialect::Ollama(dialect) => dialect,
             AnyDialect::Bedrock(dialect) => dialect,
             AnyDialect::OpenAiResponses(dialect) => dialect,
+            AnyDialect::Gemini(dialect) => dialect,
         }
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn meaning(word: &str) -> Meaning {
         | "moderation"
         | "moderated"
         | "image_safety"
+        | "image_prohibited_content"
+        | "image_recitation"
+        | "language"
+        | "model_armor"
         | "guardrail_intervened" => FinishReason::ContentFilter,
         "error"
         | "failed"
@@ -62,6 +66,9 @@ pub(super) fn meaning(word: &str) -> Meaning {
         | "malformed_function_call"
         | "malformed_model_output"
         | "malformed_tool_use"
+        | "malformed_response"
+        | "missing_thought_signature"
+        | "too_many_tool_calls"
         | "unexpected_tool_call" => return Meaning::Failed,
         _ => return Meaning::Unknown,
     })

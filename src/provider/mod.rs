@@ -40,6 +40,7 @@ mod siliconflow;
 mod together;
 mod venice;
 mod vercel;
+mod vertex;
 mod vllm;
 mod xai;
 mod zhipu;
@@ -120,6 +121,7 @@ pub const PROVIDERS: &[Provider] = &[
     cloudflare::PROVIDER,
     github::PROVIDER,
     google::PROVIDER,
+    vertex::PROVIDER,
     copilot::PROVIDER,
     venice::PROVIDER,
     databricks::PROVIDER,

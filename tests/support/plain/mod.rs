@@ -4,6 +4,7 @@
 mod anthropic;
 mod bedrock;
 mod cohere;
+mod gemini;
 mod ollama;
 mod openai_chat;
 mod openai_responses;
@@ -69,10 +70,11 @@ type Reader = fn(&[u8]) -> Plain;
 const READERS: &[(&str, Reader)] = &[
     ("openai-chat", openai_chat::read),
     ("anthropic", anthropic::read),
+    ("gemini", gemini::read),
+    ("openai-responses", openai_responses::read),
     ("cohere", cohere::read),
     ("ollama", ollama::read),
     ("bedrock", bedrock::read),
-    ("openai-responses", openai_responses::read),
 ];
 
 /// True if there is a plain reader of the dialect.
