@@ -27,7 +27,9 @@
 //!   in [`provider`]; there is no code per provider.
 //! - The answer on its way to the client is one value: it owns the upstream's body, the pipeline and the
 //!   encoder. Dropping it ends all three, so a client that leaves closes the upstream's connection.
-//! - Only [`proxy`], [`mock`] and the program itself do I/O or ask for the time.
+//! - Observers see the events that the client gets and change nothing ([`observe`]); they are told of the end
+//!   exactly once, whatever happens. All telemetry is one of them ([`telemetry`]).
+//! - Only [`proxy`], [`mock`], [`telemetry`] and the program itself do I/O or ask for the time.
 //! - Memory is bounded by the longest frame, a request's body and, for answers that are no streams, the
 //!   folded object.
 
