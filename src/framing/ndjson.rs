@@ -37,6 +37,8 @@ enum Line {
     Part,
     /// The end of a text.
     Text,
+    /// A text of its own behind one that never ended.
+    Next,
 }
 
 impl Ndjson {
@@ -78,9 +80,15 @@ impl Ndjson {
         while let Some(end) = self.line_end() {
             self.check_length(end)?;
             let line = self.read_line(end, repairs);
-            self.line = end + 1;
+            let begin = std::mem::replace(&mut self.line, end + 1);
             self.searched = self.line;
             match line {
+                Line::Next => {
+                    // The line is read again, as the beginning of a text.
+                    (self.line, self.searched) = (begin, begin);
+                    let start = std::mem::replace(&mut self.start, begin);
+                    return Ok(Some(frame(self.buffer.get(start..begin), true)));
+                }
                 Line::Part => {}
                 Line::Nothing => self.start = self.line,
                 Line::Text => {
@@ -98,11 +106,17 @@ impl Ndjson {
         let end = self.buffer.len();
         let begun = self.open.is_some();
         let line = self.read_line(end, repairs);
+        if line == Line::Next {
+            let start = std::mem::replace(&mut self.start, self.line);
+            return Some(frame(self.buffer.get(start..self.line), true));
+        }
         let start = std::mem::replace(&mut self.start, end);
         (self.line, self.searched, self.open) = (end, end, None);
         match line {
             Line::Nothing if !begun => None,
-            Line::Nothing | Line::Part | Line::Text => Some(frame(self.buffer.get(start..end), false)),
+            Line::Nothing | Line::Part | Line::Text | Line::Next => {
+                Some(frame(self.buffer.get(start..end), false))
+            }
         }
     }
 
@@ -138,6 +152,14 @@ impl Ndjson {
 
     fn read_line(&mut self, end: usize, repairs: &mut Repairs) -> Line {
         let line = self.buffer.get(self.line..end).unwrap_or_default();
+        // Inside an object that is spread over lines no line is an object at its very beginning.
+        let is_object = || line.trim_ascii_end().ends_with(b"}") && Balance::default().scan(line);
+        let in_object = self.buffer.get(self.start..self.line).unwrap_or_default();
+        let in_object = in_object.trim_ascii_start().starts_with(b"{");
+        if self.open.is_some() && in_object && line.starts_with(b"{") && is_object() {
+            self.open = None;
+            return Line::Next;
+        }
         if let Some(balance) = &mut self.open {
             let closed = balance.scan(line);
             if closed {
@@ -226,6 +248,16 @@ mod tests {
     #[test]
     fn a_text_may_be_spread_over_lines() {
         check("{\n \"a\": \"}\"\n}\n{}\n", &[("{\n \"a\": \"}\"\n}", true), ("{}", true)]);
+    }
+
+    #[test]
+    fn a_text_that_never_ends_does_not_swallow_the_next() {
+        check(
+            "{\"a\":[{oops\n{\"a\":2}\n{}\n",
+            &[("{\"a\":[{oops", true), ("{\"a\":2}", true), ("{}", true)],
+        );
+        check("{\"a\":\"oops\n{\"a\":2}", &[("{\"a\":\"oops", true), ("{\"a\":2}", false)]);
+        check("[\n{\"a\":1},\n{\"a\":2}\n]\n", &[("[\n{\"a\":1},\n{\"a\":2}\n]", true)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Mock, Proxy, Reply, check_error, client, within};
+use crate::harness::{KEY, Mock, Proxy, Reply, check_error, client, within};
 use crate::support::contract::{Answer, Choice, End};
 use crate::support::plain;
 
@@ -13,14 +13,28 @@ struct Native {
     dialect: &'static str,
     /// The path of the base URL.
     base: &'static str,
-    /// The path of a stream, below the mock's address.
+    /// The path of a stream, below the mock's address; `{model}` is the model's place.
     path: &'static str,
     /// A model that may be told to think.
     model: &'static str,
     /// What a request that goes straight to the mock must have.
     header: (&'static str, &'static str),
+    /// How the client asks for thoughts that it can read: a field and its value.
+    think: (&'static str, &'static str),
+    /// The members of a thought that are signed, and a word that does not belong into them.
+    signed: &'static [(&'static str, &'static str)],
     /// What the mock says of a signature that is not its own.
     altered: &'static str,
+    /// Whether usage tells of tokens from the cache and of those of reasoning.
+    counts: (bool, bool),
+    /// The least limit that the API takes.
+    least: u64,
+    /// How many calls arrive of those that a limit cuts.
+    cut_calls: usize,
+    /// Whether a call without its result is refused.
+    wants_results: bool,
+    /// Oddities that the framing cannot have.
+    impossible: &'static [&'static str],
 }
 
 /// Anthropic told to think by a budget.
@@ -31,24 +45,103 @@ const BUDGET: Native = Native {
     path: "/v1/messages",
     model: "claude-sonnet-4-5",
     header: ("anthropic-version", "2023-06-01"),
+    think: ("reasoning_effort", r#""medium""#),
+    signed: &[("signature", "QUACK"), ("text", "Quack!")],
     altered: "Invalid `signature` in `thinking` block",
+    counts: (true, true),
+    least: 1,
+    cut_calls: 1,
+    wants_results: true,
+    impossible: &[],
 };
 
-/// And a model that thinks as much as it likes.
-const NATIVES: [Native; 2] = [BUDGET, Native { model: "claude-sonnet-4-6", ..BUDGET }];
+const BEDROCK: Native = Native {
+    provider: "bedrock",
+    dialect: "bedrock",
+    base: "",
+    path: "/model/{model}/converse-stream",
+    model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    header: ("authorization", "Bearer of-a-test"),
+    counts: (true, false),
+    // They are matters of lines; what stands between messages breaks the framing.
+    impossible: &["keep-alives", "crlf", "bom", "no-blank-line"],
+    ..BUDGET
+};
+
+const RESPONSES: Native = Native {
+    provider: "openai",
+    dialect: "openai-responses",
+    path: "/v1/responses",
+    model: "gpt-5",
+    header: ("accept", "text/event-stream"),
+    think: ("reasoning", r#"{"effort": "medium"}"#),
+    // Summaries may be altered: the thought itself is in the encrypted content.
+    signed: &[("data", "QUACK")],
+    altered: "could not be verified",
+    least: 16,
+    ..BUDGET
+};
+
+/// Nothing is signed.
+const COHERE: Native = Native {
+    provider: "cohere",
+    dialect: "cohere",
+    base: "/v2",
+    path: "/v2/chat",
+    model: "command-a-reasoning-08-2025",
+    header: ("accept", "text/event-stream"),
+    signed: &[],
+    altered: "",
+    counts: (true, false),
+    ..BUDGET
+};
+
+/// Nothing is signed, calls come whole or not at all, and the daemon does not look for their results.
+const OLLAMA: Native = Native {
+    provider: "ollama",
+    dialect: "ollama",
+    base: "/api",
+    path: "/api/chat",
+    model: "qwen3:8b",
+    header: ("accept", "application/x-ndjson"),
+    counts: (false, false),
+    cut_calls: 0,
+    wants_results: false,
+    ..COHERE
+};
+
+const NATIVES: [Native; 6] = [
+    BUDGET,
+    // A model that thinks as much as it likes.
+    Native { model: "claude-sonnet-4-6", ..BUDGET },
+    BEDROCK,
+    RESPONSES,
+    COHERE,
+    OLLAMA,
+];
 
 const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
 const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
 
+/// How many tokens the thought has.
+const THOUGHT_TOKENS: u64 = 16;
+
+/// Bedrock alone does not go without a key.
+fn keys(name: &str) -> Option<String> {
+    (name == "AWS_BEARER_TOKEN_BEDROCK").then(|| KEY.to_owned())
+}
+
 async fn start(more: &str) -> (Mock, Proxy) {
     let mock = Mock::start().await;
     let provider = |native: &Native| {
-        format!("[providers.{}]\nbase_url = \"http://{}{}\"\n", native.provider, mock.address, native.base)
+        let Native { provider, dialect, base, .. } = native;
+        let url = format!("http://{}{base}", mock.address);
+        format!("[providers.{provider}]\nbase_url = \"{url}\"\ndialect = \"{dialect}\"\n")
     };
     let mut providers: Vec<String> = NATIVES.iter().map(provider).collect();
     providers.dedup();
     let providers = providers.concat();
-    let proxy = Proxy::start(&format!("{more}\n{providers}")).await;
+    let proxy = Proxy::start_in(keys, &format!("{more}\n{providers}")).await;
     (mock, proxy)
 }
 
@@ -69,7 +162,8 @@ impl Native {
 
     fn ask_thinking(&self, end: &str, stream: bool) -> Value {
         let mut body = self.ask(end, stream);
-        body["reasoning_effort"] = json!("medium");
+        let (field, how) = self.think;
+        body[field] = serde_json::from_str(how).unwrap();
         body
     }
 
@@ -89,8 +183,12 @@ impl Native {
     /// of the model's name.
     async fn bytes(&self, mock: &Mock, end: &str) -> Vec<u8> {
         let mut body = mock.requests().await.pop().unwrap()["body"].clone();
-        body["model"] = json!(format!("{}{end}", self.model));
-        let url = format!("http://{}{}", mock.address, self.path);
+        let model = format!("{}{end}", self.model);
+        let path = self.path.replace("{model}", &model.replace('/', "%2F").replace(':', "%3A"));
+        if path == self.path {
+            body["model"] = json!(model);
+        }
+        let url = format!("http://{}{path}", mock.address);
         let sent = client().post(url).header(self.header.0, self.header.1).body(body.to_string()).send();
         let mut response = within("the mock's answer", sent).await.unwrap();
         let mut bytes = Vec::new();
@@ -150,8 +248,13 @@ async fn an_answer_is_the_same_as_a_stream_and_as_an_object() {
             let usage = answer.usage.unwrap();
             let sum = usage["prompt_tokens"].as_u64().unwrap() + usage["completion_tokens"].as_u64().unwrap();
             assert_eq!(usage["total_tokens"], sum, "{native:?}: {usage}");
-            assert!(usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() > 0, "{usage}");
-            assert!(usage["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap() > 0, "{usage}");
+            let (cached, reasoned) = native.counts;
+            for (count, is_told) in [
+                (&usage["prompt_tokens_details"]["cached_tokens"], cached),
+                (&usage["completion_tokens_details"]["reasoning_tokens"], reasoned),
+            ] {
+                assert_eq!(count.as_u64().is_some_and(|count| count > 0), is_told, "{native:?}: {usage}");
+            }
             all.push((choice.text, usage));
         }
         assert_eq!(all[0], all[1], "{native:?}");
@@ -168,16 +271,20 @@ async fn a_limit_cuts_thoughts_words_and_calls() {
     for native in NATIVES {
         for stream in [true, false] {
             let mut body = native.ask("", stream);
-            body["max_tokens"] = json!(5);
+            body["max_tokens"] = json!(native.least.max(5));
             let answer = understood(&proxy.chat(&body).await, stream);
             assert_eq!(answer.choices[&0].finish.as_deref(), Some("length"), "{native:?}");
             assert!(answer.choices[&0].text.starts_with("You said"), "{native:?}");
+            // A limit that may not be low is used up by thoughts.
+            let thinks = native.least > 3;
+            let mut body = if thinks { native.ask_tools(stream) } else { body };
             body["tools"] = native.ask_tools(stream)["tools"].clone();
-            body["max_tokens"] = json!(3);
+            body["max_tokens"] = json!(3 + if thinks { THOUGHT_TOKENS } else { 0 });
             let answer = understood(&proxy.chat(&body).await, stream);
             let choice = &answer.choices[&0];
             assert_eq!(choice.finish.as_deref(), Some("length"), "{native:?}");
-            assert_eq!(choice.calls.len(), 1, "{native:?}: {choice:?}");
+            assert_eq!(choice.reasoning, if thinks { THOUGHT } else { "" }, "{native:?}");
+            assert_eq!(choice.calls.len(), native.cut_calls, "{native:?}: {choice:?}");
         }
     }
 }
@@ -229,10 +336,14 @@ async fn two_calls_at_once_are_answered_together() {
             push_results(&mut body, choice);
             let done = understood(&proxy.chat(&body).await, stream);
             assert!(done.choices[&0].text.starts_with("The tool says"), "{native:?}");
-            // A call without its result is refused.
             let mut half = unanswered;
             push(&mut half, json!({"role": "tool", "tool_call_id": choice.calls[0].id, "content": "x"}));
-            let error = proxy.chat(&half).await.error(400);
+            let reply = proxy.chat(&half).await;
+            if !native.wants_results {
+                understood(&reply, stream);
+                continue;
+            }
+            let error = reply.error(400);
             assert_eq!(error["type"], "invalid_request_error", "{native:?}: {error}");
             assert_eq!(error["provider"], native.provider, "{native:?}: {error}");
         }
@@ -266,10 +377,13 @@ async fn an_altered_signature_is_refused() {
                 }
             }
         };
-        for (name, end) in [("signature", "QUACK"), ("text", "Quack!")] {
-            let (_, reply) = second_turn(&native, &proxy, alter(name, end)).await;
+        for (name, word) in native.signed {
+            let (_, reply) = second_turn(&native, &proxy, alter(name, word)).await;
             let error = reply.error(400);
-            assert!(error["message"].as_str().unwrap().contains(native.altered), "{name}: {error}");
+            assert!(
+                error["message"].as_str().unwrap().contains(native.altered),
+                "{native:?} {name}: {error}"
+            );
             assert_eq!(error["provider"], native.provider, "{error}");
             assert_eq!(error["upstream_status"], 400, "{error}");
         }
@@ -279,30 +393,33 @@ async fn an_altered_signature_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_signed_thought_anthropic_goes_on_unthinking() {
+async fn without_its_signed_thought_claude_goes_on_unthinking() {
     let (mock, proxy) = start("").await;
     let forget = |said: &mut Value| {
         said.as_object_mut().unwrap().remove("reasoning_details");
     };
-    let (_, reply) = second_turn(&BUDGET, &proxy, forget).await;
-    // A budget would be refused, see below: it is left out, and the client is told.
-    assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"));
-    let answer = reply.complete(true);
-    assert_eq!((answer.choices[&0].reasoning.as_str(), answer.choices[&0].calls.len()), ("", 1));
-    let mut sent = mock.requests().await.pop().unwrap()["body"].clone();
-    assert_eq!(sent.get("thinking"), None);
-    // The mock itself refuses the budget.
-    sent["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
-    let url = format!("http://{}/v1/messages", mock.address);
-    let reply =
-        client().post(url).header("anthropic-version", "2023-06-01").body(sent.to_string()).send().await;
-    let reply = reply.unwrap();
-    assert_eq!(reply.status(), 400);
-    let body: Value = serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap();
-    assert!(
-        body["error"]["message"].as_str().unwrap().contains("must start with a thinking block"),
-        "{body}"
-    );
+    for (native, place) in [(BUDGET, "/thinking"), (BEDROCK, "/additionalModelRequestFields/thinking")] {
+        let (_, reply) = second_turn(&native, &proxy, forget).await;
+        // A budget would be refused, see below: it is left out, and the client is told.
+        assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"), "{native:?}");
+        let answer = reply.complete(true);
+        assert_eq!((answer.choices[&0].reasoning.as_str(), answer.choices[&0].calls.len()), ("", 1));
+        let mut sent = mock.requests().await.pop().unwrap()["body"].clone();
+        assert_eq!(sent.pointer(place), None, "{native:?}");
+        // The mock itself refuses the budget.
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        if !parent.is_empty() {
+            sent[parent.trim_start_matches('/')] = json!({});
+        }
+        sent.pointer_mut(parent).unwrap()[name] = json!({"type": "enabled", "budget_tokens": 1024});
+        let path = native.path.replace("{model}", native.model);
+        let request = client().post(format!("http://{}{path}", mock.address));
+        let reply = request.header(native.header.0, native.header.1).body(sent.to_string()).send().await;
+        let reply = reply.unwrap();
+        assert_eq!(reply.status(), 400, "{native:?}");
+        let body = String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap();
+        assert!(body.contains("must start with a thinking block"), "{native:?}: {body}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,27 +441,51 @@ async fn what_cannot_be_said_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hidden_thoughts_come_back_and_refusals_are_filtered() {
+async fn hidden_thoughts_come_back() {
     let (mock, proxy) = start("").await;
-    let native = BUDGET;
-    let mut body = native.ask_tools(true);
-    let words = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING, one by one";
-    body["messages"][0]["content"] = json!(words);
-    let answer = proxy.chat(&body).await.complete(true);
-    let choice = &answer.choices[&0];
-    assert_eq!(choice.reasoning, "");
-    assert!(choice.details[0].contains("reasoning.encrypted"), "{:?}", choice.details);
-    push(&mut body, message(choice));
-    push_results(&mut body, choice);
-    assert_eq!(proxy.chat(&body).await.complete(true).choices[&0].calls[0].name, "clock");
-    let sent = mock.requests().await.pop().unwrap()["body"].to_string();
-    assert!(sent.contains("redacted_thinking"), "{sent}");
-    for stream in [true, false] {
-        let mut body = native.ask("", stream);
-        body["messages"][0]["content"] = json!("ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL");
-        let answer = understood(&proxy.chat(&body).await, stream);
-        assert_eq!(answer.choices[&0].finish.as_deref(), Some("content_filter"));
-        assert_eq!(answer.choices[&0].native.as_deref(), Some("refusal"));
+    let triggered = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING, one by one";
+    // OpenAI hides thoughts whose summary nobody asked for.
+    let silent = Native { think: ("reasoning_effort", r#""medium""#), ..RESPONSES };
+    for (native, words, hidden) in
+        [(BUDGET, triggered, "redacted_thinking"), (silent, "one by one", "encrypted_content\":\"")]
+    {
+        let mut body = native.ask_tools(true);
+        body["messages"][0]["content"] = json!(words);
+        let answer = proxy.chat(&body).await.complete(true);
+        let choice = &answer.choices[&0];
+        assert_eq!(choice.reasoning, "", "{native:?}");
+        assert!(choice.details[0].contains("reasoning.encrypted"), "{native:?}: {:?}", choice.details);
+        push(&mut body, message(choice));
+        push_results(&mut body, choice);
+        assert_eq!(proxy.chat(&body).await.complete(true).choices[&0].calls[0].name, "clock", "{native:?}");
+        let sent = mock.requests().await.pop().unwrap()["body"].to_string();
+        assert!(sent.contains(hidden), "{native:?}: {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_told() {
+    let (_mock, proxy) = start("").await;
+    for (native, finish, word) in [
+        (BUDGET, "content_filter", Some("refusal")),
+        (BEDROCK, "content_filter", Some("content_filtered")),
+        (RESPONSES, "stop", Some("completed")),
+        // They have no word for it.
+        (COHERE, "stop", Some("COMPLETE")),
+        (OLLAMA, "stop", None),
+    ] {
+        for stream in [true, false] {
+            let mut body = native.ask("", stream);
+            body["messages"][0]["content"] = json!("ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL");
+            let answer = understood(&proxy.chat(&body).await, stream);
+            let choice = &answer.choices[&0];
+            assert_eq!((choice.finish.as_deref(), choice.native.as_deref()), (Some(finish), word));
+            let (said, silent) = match native.dialect {
+                "openai-responses" => (&choice.refusal, &choice.text),
+                _ => (&choice.text, &choice.refusal),
+            };
+            assert!(said.starts_with("I'm sorry") && silent.is_empty(), "{native:?}: {choice:?}");
+        }
     }
 }
 
@@ -454,6 +595,9 @@ async fn harmless_oddities_change_nothing() {
             "surrogate",
             "json",
         ] {
+            if native.impossible.contains(&fault) {
+                continue;
+            }
             let answer = proxy.chat(&native.ask_thinking(&format!("/{fault}"), true)).await.complete(true);
             let (said, expect) = (&answer.choices[&0], &clean.choices[&0]);
             assert_eq!(
