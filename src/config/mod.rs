@@ -533,6 +533,8 @@ pub fn without_secrets(url: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn no_env(_: &str) -> Option<String> {
