@@ -12,7 +12,8 @@
 //!
 //! # Order of the modules
 //! A module uses earlier ones only: [`json`], [`event`], [`framing`], [`chat`], [`dialect`], [`normalize`],
-//! [`pipeline`], [`provider`], [`api`], [`observe`], [`telemetry`], [`config`], [`error`], [`filter`], [`proxy`], [`mock`].
+//! [`pipeline`], [`provider`], [`api`], [`recall`], [`observe`], [`telemetry`], [`config`], [`error`], [`filter`],
+//! [`proxy`], [`mock`].
 //! `tests/tidy.rs` reads the sources and holds them to it.
 //!
 //! # Invariants
@@ -29,7 +30,7 @@
 //!   encoder. Dropping it ends all three, so a client that leaves closes the upstream's connection.
 //! - Only [`proxy`], [`mock`] and the program itself do I/O or ask for the time.
 //! - Memory is bounded by the longest frame, a request's body and, for answers that are no streams, the
-//!   folded object.
+//!   folded object; the memory of signatures ([`recall`]) has limits of its own.
 
 pub mod api;
 pub mod chat;
@@ -48,4 +49,5 @@ pub mod observe;
 pub mod pipeline;
 pub mod provider;
 pub mod proxy;
+pub mod recall;
 pub mod telemetry;
