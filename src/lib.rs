@@ -12,7 +12,8 @@
 //!
 //! # Order of the modules
 //! A module uses earlier ones only: [`json`], [`event`], [`framing`], [`chat`], [`dialect`], [`normalize`],
-//! [`pipeline`], [`provider`], [`api`], [`observe`], [`telemetry`], [`config`], [`error`], [`filter`], [`proxy`], [`mock`].
+//! [`pipeline`], [`provider`], [`api`], [`recall`], [`observe`], [`telemetry`], [`config`], [`error`], [`filter`],
+//! [`proxy`], [`mock`].
 //! `tests/tidy.rs` reads the sources and holds them to it.
 //!
 //! # Invariants
@@ -31,7 +32,7 @@
 //!   exactly once, whatever happens. All telemetry is one of them ([`telemetry`]).
 //! - Only [`proxy`], [`mock`], [`telemetry`] and the program itself do I/O or ask for the time.
 //! - Memory is bounded by the longest frame, a request's body and, for answers that are no streams, the
-//!   folded object.
+//!   folded object; the memory of signatures ([`recall`]) has limits of its own.
 
 pub mod api;
 pub mod chat;
@@ -50,4 +51,5 @@ pub mod observe;
 pub mod pipeline;
 pub mod provider;
 pub mod proxy;
+pub mod recall;
 pub mod telemetry;

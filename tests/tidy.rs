@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use support::{entries, file_name, root};
 
 /// The modules in reading order: each may use the ones before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "json",
     "event",
     "framing",
@@ -18,6 +18,7 @@ const ORDER: [&str; 16] = [
     "pipeline",
     "provider",
     "api",
+    "recall",
     "observe",
     "telemetry",
     "config",

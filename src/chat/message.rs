@@ -217,7 +217,8 @@ impl Chat {
 }
 
 impl<'a> Message<'a> {
-    fn read(at: usize, raw: &'a str) -> Result<Message<'a>, RequestError> {
+    /// Reads the message that stands at that place; calls of the older form have no ids.
+    pub(crate) fn read(at: usize, raw: &'a str) -> Result<Message<'a>, RequestError> {
         let place = Place { message: at, part: None };
         let members = Members::of(raw);
         let role = match members.find("role").and_then(json::word).as_deref() {

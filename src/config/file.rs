@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::reasoning_memory::ReasoningMemoryFile;
 use super::telemetry::TelemetryFile;
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
@@ -36,6 +37,8 @@ pub struct File {
     pub(super) drain: Option<Span>,
     pub(super) on_disconnect: Option<OnDisconnect>,
     pub(super) drain_limit: Option<Span>,
+    #[serde(default)]
+    pub(super) reasoning_memory: ReasoningMemoryFile,
     #[serde(default)]
     pub(super) telemetry: TelemetryFile,
     #[serde(default)]

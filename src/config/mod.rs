@@ -6,6 +6,7 @@
 mod aws;
 mod file;
 mod limits;
+mod reasoning_memory;
 mod telemetry;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,6 +25,7 @@ use crate::api::chat_completions::ReasoningField;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{AnyDialect, ThinkTags};
 use crate::provider::{self, Auth, PROVIDERS, Provider};
+use crate::recall;
 use crate::telemetry::Settings;
 
 /// Where millpond listens unless told otherwise.
@@ -50,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where metrics and health are served, if not where millpond listens.
     pub admin_listen: Option<SocketAddr>,
+    /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
+    pub reasoning_memory: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
 }
@@ -150,6 +154,7 @@ impl Config {
         let listen =
             listen.or(file.listen.as_deref()).and_then(|text| address("listen", text)).unwrap_or(LISTEN);
         let admin_listen = file.admin_listen.as_deref().and_then(|text| address("admin_listen", text));
+        let reasoning_memory = reasoning_memory::limits(file.reasoning_memory, &mut mistakes);
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(|row| from_row(row, env)).collect();
         for (name, written) in file.providers {
@@ -189,6 +194,7 @@ impl Config {
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
                 admin_listen,
+                reasoning_memory,
                 telemetry,
             })
         } else {
@@ -521,6 +527,7 @@ impl fmt::Display for Config {
         for (alias, target) in &self.aliases {
             writeln!(f, "{alias} = \"{target}\"")?;
         }
+        reasoning_memory::write(self.reasoning_memory, f)?;
         telemetry::write(&self.telemetry, f)
     }
 }

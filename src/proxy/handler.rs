@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
@@ -26,6 +26,7 @@ use crate::error::{Error, Refusal};
 use crate::normalize::Birth;
 use crate::observe::{End, Outcome, Routed, Watch};
 use crate::pipeline::Pipeline;
+use crate::recall::Scope;
 use crate::telemetry::Accepted;
 
 /// How much of a body that is refused is read past, in bytes.
@@ -82,9 +83,9 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
         observer.received();
     }
     let received = Instant::now();
-    let chat = Chat::read(&body)?;
+    let mut chat = Chat::read(&body)?;
     drop(body);
-    let (relay, dropped) = ask(app, &chat, headers, watch, received)?;
+    let (relay, dropped) = ask(app, &mut chat, headers, watch, received)?;
     let answer = Answer::new(relay);
     let limits = app.config.limits;
     let response =
@@ -103,22 +104,29 @@ fn with_dropped(mut response: Response, dropped: &[String]) -> Response {
 }
 
 /// Makes the relay that asks the provider which the chat's model names, and tells what it cannot be asked.
+/// Reasoning that the client left out returns to the chat first.
 /// The relay takes the watch with it.
 fn ask(
     app: &App,
-    chat: &Chat,
+    chat: &mut Chat,
     client_headers: &HeaderMap,
     watch: &mut Watch,
     received: Instant,
 ) -> Result<(Box<Relay>, Vec<String>), Error> {
+    let named = chat.model.clone();
     let Route { upstream, model } =
-        route(&app.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
+        route(&app.config, &named).ok_or_else(|| Error::NoSuchModel(named.clone()))?;
     let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
         provider: upstream.name.clone(),
         variable: variable.clone(),
     })?;
     upstream::check_key(upstream, model, client_headers)?;
     let dialect = upstream.dialect.as_dialect();
+    let notes = app.memory.as_ref().map(|memory| {
+        let authorization = client_headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+        let scope = Scope::new(&upstream.name, model, authorization);
+        memory.restore(chat, scope, dialect.quirks().is_foreign)
+    });
     let target = Target { provider: &upstream.name, base_url, model };
     let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
     upstream::authorize(upstream, client_headers, request.headers_mut())?;
@@ -155,6 +163,7 @@ fn ask(
         model: model.to_owned(),
         key: upstream.secret().cloned(),
         watch: std::mem::take(watch),
+        notes,
         received,
         notice: app.drain.notice(),
     });

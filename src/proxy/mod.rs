@@ -1,13 +1,15 @@
 //! The edge: everything that does I/O for an answer.
 //!
 //! [`serve`] listens; `handler` reads a request and finds its `route`; `upstream` prepares what is sent to
-//! the provider; `relay` is the answer on its way back, `answer` its client's hold on it, and `drain` the end
+//! the provider; `relay` is the answer on its way back, `memory` what is kept of
+//! it for clients that forget, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
 mod admin;
 mod answer;
 mod drain;
 mod handler;
+mod memory;
 mod models;
 mod relay;
 mod route;
@@ -52,6 +54,8 @@ struct Shared {
     config: Config,
     telemetry: Telemetry,
     models: models::Cache,
+    /// Unless it is switched off.
+    memory: Option<Arc<memory::Memory>>,
 }
 
 /// What all requests of one runtime share.
@@ -64,7 +68,8 @@ struct App {
 
 impl Shared {
     fn new(config: Config, telemetry: Telemetry) -> Shared {
-        Shared { config, telemetry, models: models::Cache::default() }
+        let memory = config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits)));
+        Shared { config, telemetry, models: models::Cache::default(), memory }
     }
 }
 

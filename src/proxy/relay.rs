@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::drain::Notice;
+use super::memory::NoteTaker;
 use super::turns::Turns;
 use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
@@ -87,6 +88,7 @@ struct Downstream {
     /// Removed from whatever the upstream says about a failure.
     key: Option<Secret>,
     watch: Watch,
+    notes: Option<NoteTaker>,
 }
 
 /// What the client asked for.
@@ -107,6 +109,7 @@ pub(super) struct Parts {
     pub(super) model: String,
     pub(super) key: Option<Secret>,
     pub(super) watch: Watch,
+    pub(super) notes: Option<NoteTaker>,
     pub(super) received: Instant,
     pub(super) notice: Notice,
 }
@@ -115,6 +118,9 @@ impl Sink for Downstream {
     fn event(&mut self, event: &Event<'_>) {
         if let Some(observer) = self.watch.observer() {
             observer.event(event);
+        }
+        if let Some(notes) = &mut self.notes {
+            notes.event(event);
         }
         match event {
             Event::Part(_) | Event::Finish(_) => self.spoke = true,
@@ -157,7 +163,8 @@ impl Relay {
     /// Makes the answer to a request that is about to be sent.
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
-        let Parts { sending, pipeline, form, limits, provider, model, key, watch, received, notice } = parts;
+        let Parts { sending, pipeline, form, limits, provider, model, key, watch, notes, received, notice } =
+            parts;
         // In a box: it is moved through several futures, each of which would have room for it.
         let mut relay = Box::new(Relay {
             source: Source::Sending(sending),
@@ -170,6 +177,7 @@ impl Relay {
                 fault: None,
                 key,
                 watch,
+                notes,
             },
             limits,
             provider,

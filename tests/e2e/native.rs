@@ -131,6 +131,9 @@ fn keys(name: &str) -> Option<String> {
     (name == "AWS_BEARER_TOKEN_BEDROCK").then(|| KEY.to_owned())
 }
 
+/// A proxy that keeps no reasoning.
+const FORGETFUL: &str = "[reasoning_memory]\nenabled = false\n";
+
 async fn start(more: &str) -> (Mock, Proxy) {
     let mock = Mock::start().await;
     let provider = |native: &Native| {
@@ -394,7 +397,7 @@ async fn an_altered_signature_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_signed_thought_claude_goes_on_unthinking() {
-    let (mock, proxy) = start("").await;
+    let (mock, proxy) = start(FORGETFUL).await;
     let forget = |said: &mut Value| {
         said.as_object_mut().unwrap().remove("reasoning_details");
     };
@@ -419,6 +422,85 @@ async fn without_its_signed_thought_claude_goes_on_unthinking() {
         assert_eq!(reply.status(), 400, "{native:?}");
         let body = String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap();
         assert!(body.contains("must start with a thinking block"), "{native:?}: {body}");
+    }
+}
+
+/// The assistant's message as a client sends it back that knows nothing of reasoning.
+fn plain_message(choice: &Choice) -> Value {
+    let mut message = message(choice);
+    let fields = message.as_object_mut().unwrap();
+    fields.retain(|name, _| ["role", "content", "tool_calls"].contains(&name.as_str()));
+    if choice.calls.is_empty() {
+        fields.remove("tool_calls");
+    }
+    message
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_in_three_turns_with_a_client_that_drops_reasoning() {
+    let (mock, proxy) = start("").await;
+    for native in NATIVES {
+        for stream in [true, false] {
+            let mut body = native.ask_tools(stream);
+            for (turn, name) in [(0, "weather"), (1, "clock"), (2, "")] {
+                let reply = proxy.chat(&body).await;
+                assert_eq!(reply.header("x-millpond-dropped"), None, "{native:?} {turn}");
+                let answer = understood(&reply, stream);
+                let choice = &answer.choices[&0];
+                assert_eq!(choice.reasoning, THOUGHT, "{native:?} {turn}");
+                let names: Vec<&str> = choice.calls.iter().map(|call| call.name.as_str()).collect();
+                assert_eq!(names.concat(), name, "{native:?} {turn}");
+                push(&mut body, plain_message(choice));
+                push_results(&mut body, choice);
+            }
+            // The last answer has no calls: it is known by its words.
+            push(&mut body, json!({"role": "user", "content": "Thank you."}));
+            understood(&proxy.chat(&body).await, stream);
+            let sent = mock.requests().await.pop().unwrap().to_string();
+            if !native.signed.is_empty() {
+                let count = |name: &str| sent.matches(name).count();
+                assert_eq!(count("A short answer will do"), 3, "{native:?}: {sent}");
+                assert_eq!(count("\"signature\"") + count("\"encrypted_content\""), 3, "{native:?}: {sent}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_returns_to_its_own_client_and_model_only() {
+    let (mock, proxy) = start("").await;
+    let mut body = BUDGET.ask_tools(true);
+    let answer = proxy.chat(&body).await.complete(true);
+    push(&mut body, plain_message(&answer.choices[&0]));
+    push_results(&mut body, &answer.choices[&0]);
+    body["model"] = json!("anthropic/claude-opus-4-5");
+    let reply = proxy.chat(&body).await;
+    assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"));
+    body["model"] = json!(format!("anthropic/{}", BUDGET.model));
+    let reply = proxy.chat_with(&body, &[("authorization", "Bearer another")]).await;
+    assert_eq!(reply.header("x-millpond-dropped"), Some("reasoning_effort"));
+    let sent = mock.requests().await.pop().unwrap().to_string();
+    assert!(!sent.contains("A short answer will do"), "{sent}");
+    assert_eq!(proxy.chat(&body).await.header("x-millpond-dropped"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_memory_such_a_client_is_refused() {
+    for (more, is_remembered) in [("", true), (FORGETFUL, false)] {
+        let (_mock, proxy) = start(more).await;
+        let mut body = BUDGET.ask_tools(true);
+        // The provider's own field: millpond does not take the budget back where the thought is lost.
+        body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+        let answer = proxy.chat(&body).await.complete(true);
+        push(&mut body, plain_message(&answer.choices[&0]));
+        push_results(&mut body, &answer.choices[&0]);
+        let reply = proxy.chat(&body).await;
+        if is_remembered {
+            assert_eq!(reply.complete(true).choices[&0].reasoning, THOUGHT);
+            continue;
+        }
+        let error = reply.error(400);
+        assert!(error["message"].as_str().unwrap().contains("must start with a thinking block"), "{error}");
     }
 }
 

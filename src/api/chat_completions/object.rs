@@ -246,7 +246,7 @@ fn write_call(call: &Call, out: &mut Vec<u8>) {
 
 /// Joins the pieces of one reasoning item: neighbours of one type, id and index, whose text or summary was
 /// streamed.
-fn join_details(details: &[String]) -> Vec<String> {
+pub(crate) fn join_details(details: &[String]) -> Vec<String> {
     let mut joined: Vec<Vec<Field<'static>>> = Vec::new();
     for raw in details {
         let fields: Vec<Field<'static>> = json::Members::of(raw)
