@@ -90,8 +90,8 @@ fn resource(settings: &Settings) -> Resource {
     // variable, and calls a service without a name `unknown_service`.
     let mut resource = Resource::builder();
     let variable = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty()); // Not text: not set.
-    let in_attributes =
-        std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|list| list.contains("service.name="));
+    let in_attributes = std::env::var("OTEL_RESOURCE_ATTRIBUTES")
+        .is_ok_and(|list| list.split(',').any(|pair| pair.trim().starts_with("service.name=")));
     match (variable, &settings.service_name) {
         (Some(name), _) => resource = resource.with_service_name(name),
         (None, _) if in_attributes => {}

@@ -268,6 +268,19 @@ async fn what_is_read_on_may_end_when_the_program_is_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_on_does_not_hold_the_program_for_ever() {
+    let config = "on_disconnect = \"drain\"\ndrain = \"300ms\"";
+    let scene = Scene::begun("drain_for_ever", config).await;
+    scene.client.leave().await;
+    let ended = scene.program.stop().await;
+    assert!(ended.took < Duration::from_millis(300) + FLUSH, "{:?}", ended.took);
+    let inference = only_tree(&scene.sink.arrived()).inference.unwrap();
+    assert_eq!(inference.status, StatusCode::Error);
+    assert_eq!(inference.at("gen_ai.response.id"), "c-1");
+    assert_eq!(Measures::last(&scene.sink.arrived()).sum(semconv::STREAMS_ACTIVE, &[]), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_has_a_limit() {
     let config = "on_disconnect = \"drain\"\ndrain_limit = \"300ms\"";
     let scene = Scene::begun("drain_limit", config).await;

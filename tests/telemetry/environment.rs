@@ -78,6 +78,7 @@ async fn the_service_is_named_as_the_operator_says() {
             &[("OTEL_SERVICE_NAME", "by-variable"), ("OTEL_RESOURCE_ATTRIBUTES", with_name)],
             "by-variable",
         ),
+        ("named_alike", "", &[("OTEL_RESOURCE_ATTRIBUTES", "upstream.service.name=x")], "millpond"),
         ("by_file", "[telemetry]\nservice_name = \"by-file\"", &[], "by-file"),
         (
             "over_file",

@@ -30,6 +30,7 @@ mod trace;
 mod collectors;
 mod content;
 mod departures;
+mod dialects;
 mod environment;
 mod lines;
 mod many;
