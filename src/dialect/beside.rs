@@ -14,10 +14,11 @@ pub(super) fn others<'a>(members: &Members<'a>, known: &[&str], scope: Scope, ou
     }
 }
 
-/// Adds an item, as JSON text, to a list that the frame carries in the delta of the first choice.
-pub(super) fn item(name: &'static str, raw: &str, out: &mut Vec<Delta<'_>>) {
+/// Adds items, as JSON texts with commas between them, to a list that the frame carries in a choice's delta.
+pub(super) fn item(choice: u32, name: &'static str, raw: &str, out: &mut Vec<Delta<'_>>) {
     for delta in out.iter_mut() {
-        if let Delta::Unknown(Scope::Delta(0), field) = delta
+        if let Delta::Unknown(Scope::Delta(known), field) = delta
+            && *known == choice
             && field.name == name
             && field.value.ends_with(']')
         {
@@ -28,5 +29,5 @@ pub(super) fn item(name: &'static str, raw: &str, out: &mut Vec<Delta<'_>>) {
         }
     }
     let field = Field { name: Cow::Borrowed(name), value: Cow::Owned(format!("[{raw}]")) };
-    out.push(Delta::Unknown(Scope::Delta(0), field));
+    out.push(Delta::Unknown(Scope::Delta(choice), field));
 }

@@ -2,9 +2,9 @@
 
 use super::mend::{Mender, may_hold_surrogates};
 use super::{DecodeError, envelope};
-use crate::event::{Fault, FaultCode, Repair, Repairs};
+use crate::event::{Delta, Fault, FaultCode, Repair, Repairs};
 use crate::framing::Frame;
-use crate::json::Members;
+use crate::json::{self, Members};
 
 /// What a frame holds.
 #[derive(Debug)]
@@ -29,6 +29,33 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Reads one frame and passes its objects on; what it holds else is told as every dialect tells it.
+    pub(super) fn objects<'a>(
+        &'a mut self,
+        frame: Frame<'a>,
+        out: &mut Vec<Delta<'a>>,
+        repairs: &mut Repairs,
+        mut object: impl FnMut(
+            &'a str,
+            &Members<'a>,
+            &mut Vec<Delta<'a>>,
+            &mut Repairs,
+        ) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        match self.read(frame, repairs)? {
+            Payload::Nothing => {}
+            Payload::EndMark => out.push(Delta::End),
+            Payload::Failure(fault) => out.push(Delta::Error(fault)),
+            Payload::Array(text) => {
+                for text in json::elements(text) {
+                    object(text, &Members::of(text), out, repairs)?;
+                }
+            }
+            Payload::Object(text, members) => object(text, &members, out, repairs)?,
+        }
+        Ok(())
+    }
+
     /// Reads the payload of one frame.
     pub(super) fn read<'a>(
         &'a mut self,

@@ -465,13 +465,14 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let draining = Fault::new(FaultCode::Draining);
-        let end = match &self.downstream.fault {
+        let cut = !self.concluded && self.notice.is_given();
+        let draining = cut.then(|| Fault::new(FaultCode::Draining));
+        let end = match (&self.downstream.fault, &draining) {
             _ if std::thread::panicking() => End::Panicked,
-            Some(fault) if self.concluded => End::Fault(fault),
-            None if self.concluded => End::Complete,
-            Some(_) | None if self.notice.is_given() => End::Fault(&draining),
-            Some(_) | None => End::Disconnected,
+            (_, Some(draining)) => End::Fault(draining),
+            (Some(fault), None) if self.concluded => End::Fault(fault),
+            (None, None) if self.concluded => End::Complete,
+            (Some(_) | None, None) => End::Disconnected,
         };
         let usage = self.pipeline.usage();
         self.downstream.watch.end(&Outcome {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::wire::Tokens;
-use crate::dialect::payload::{Payload, Reader};
+use crate::dialect::beside;
+use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment};
 use crate::framing::Frame;
@@ -67,21 +68,9 @@ impl Decoder for AnthropicDecoder {
         repairs: &mut Repairs,
     ) -> Result<(), DecodeError> {
         let AnthropicDecoder { reader, state } = self;
-        match reader.read(frame, repairs)? {
-            Payload::Nothing => Ok(()),
-            Payload::EndMark => {
-                out.push(Delta::End);
-                Ok(())
-            }
-            Payload::Failure(fault) => {
-                out.push(Delta::Error(fault));
-                Ok(())
-            }
-            Payload::Array(text) => json::elements(text)
-                .into_iter()
-                .try_for_each(|text| state.event(frame, text, &Members::of(text), out, repairs)),
-            Payload::Object(text, members) => state.event(frame, text, &members, out, repairs),
-        }
+        reader.objects(frame, out, repairs, |text, event, out, repairs| {
+            state.event(frame, text, event, out, repairs)
+        })
     }
 }
 
@@ -97,7 +86,7 @@ impl State {
         let named = || std::str::from_utf8(frame.name).map(Cow::Borrowed).unwrap_or_default();
         let kind = event.find("type").and_then(json::word).unwrap_or_else(named);
         if KINDS.contains(&kind.as_ref()) {
-            unknown(event, &KNOWN, Scope::Answer, out);
+            beside::others(event, &KNOWN, Scope::Answer, out);
         }
         match kind.as_ref() {
             "content_block_delta" => self.block_delta(event, out, repairs)?,
@@ -150,7 +139,7 @@ impl State {
             "stop_sequence",
             "stop_details",
         ];
-        unknown(message, &known, Scope::Answer, out);
+        beside::others(message, &known, Scope::Answer, out);
         unknown_of(message, &["stop_sequence", "stop_details"], Scope::Choice(0), out);
         out.push(Delta::Choice { choice: 0, role: word("role").is_some() });
         self.blocks.clear();
@@ -171,7 +160,7 @@ impl State {
 
     fn message_delta<'a>(&mut self, event: &Members<'a>, out: &mut Vec<Delta<'a>>) {
         let delta = event.find("delta").map(Members::of).unwrap_or_default();
-        unknown(&delta, &["stop_reason", "stop_sequence", "stop_details"], Scope::Answer, out);
+        beside::others(&delta, &["stop_reason", "stop_sequence", "stop_details"], Scope::Answer, out);
         unknown_of(&delta, &["stop_sequence", "stop_details"], Scope::Choice(0), out);
         let reason = delta.find("stop_reason").and_then(json::word);
         if reason.is_some() {
@@ -271,7 +260,7 @@ impl State {
             Some("thinking_delta") => {
                 let item = self.thought(index);
                 self.thinking(item, delta.find("thinking"), out);
-                unknown(&delta, &["type", "thinking"], Scope::Delta(0), out);
+                beside::others(&delta, &["type", "thinking"], Scope::Delta(0), out);
             }
             Some("signature_delta") => {
                 let item = self.thought(index);
@@ -407,20 +396,6 @@ fn index(event: &Members<'_>) -> i64 {
     event.find("index").and_then(json::integer).unwrap_or(0)
 }
 
-/// Carries every member that is none of these and says something.
-pub(in crate::dialect) fn unknown<'a>(
-    members: &Members<'a>,
-    known: &[&str],
-    scope: Scope,
-    out: &mut Vec<Delta<'a>>,
-) {
-    for (name, value) in &members.0 {
-        if !known.contains(&name.as_ref()) && *value != "null" {
-            out.push(Delta::Unknown(scope, Field { name: name.clone(), value: Cow::Borrowed(value) }));
-        }
-    }
-}
-
 /// Carries these members, where they say something.
 fn unknown_of<'a>(members: &Members<'a>, names: &[&'static str], scope: Scope, out: &mut Vec<Delta<'a>>) {
     for name in names {
@@ -451,23 +426,7 @@ fn detail<'a>(kind: &str, name: &str, raw: &str, item: u32) -> Delta<'a> {
 
 /// Carries a block that no other field can carry.
 pub(in crate::dialect) fn part(raw: &str, out: &mut Vec<Delta<'_>>) {
-    carry("content_parts", raw, out);
-}
-
-/// Adds JSON texts to a list that the frame carries beside the text.
-pub(in crate::dialect) fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
-    for delta in out.iter_mut() {
-        if let Delta::Unknown(Scope::Delta(0), field) = delta
-            && field.name == name
-        {
-            let list = field.value.to_mut();
-            list.truncate(list.len() - 1);
-            list.push_str(&format!(",{raw}]"));
-            return;
-        }
-    }
-    let field = Field { name: Cow::Borrowed(name), value: Cow::Owned(format!("[{raw}]")) };
-    out.push(Delta::Unknown(Scope::Delta(0), field));
+    beside::item(0, "content_parts", raw, out);
 }
 
 /// The block with the input that its deltas made; input that is no JSON, because it was cut, stays text.
@@ -495,7 +454,7 @@ fn annotations(citations: &[String], start: usize, end: usize, out: &mut Vec<Del
         }
         annotation(raw, start, end, &mut list);
     }
-    carry("annotations", &String::from_utf8_lossy(&list), out);
+    beside::item(0, "annotations", &String::from_utf8_lossy(&list), out);
 }
 
 fn annotation(raw: &str, start: usize, end: usize, out: &mut Vec<u8>) {

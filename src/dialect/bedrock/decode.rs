@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::wire;
-use crate::dialect::anthropic::decode::{carry, part, unknown, with_input};
+use crate::dialect::anthropic::decode::{part, with_input};
+use crate::dialect::beside;
 use crate::dialect::payload::{Payload, Reader};
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment};
@@ -130,7 +131,7 @@ impl State {
             repairs.count(Repair::PaddingDropped);
         }
         if !name.is_empty() {
-            unknown(event, &KNOWN, Scope::Answer, out);
+            beside::others(event, &KNOWN, Scope::Answer, out);
         }
         match name {
             b"contentBlockDelta" => {
@@ -178,7 +179,7 @@ impl State {
             return;
         };
         repairs.count(Repair::JsonInsteadOfStream);
-        unknown(event, &["output", "stopReason", "usage"], Scope::Answer, out);
+        beside::others(event, &["output", "stopReason", "usage"], Scope::Answer, out);
         out.push(Delta::Choice { choice: 0, role: message.find("role").is_some() });
         for (at, raw) in (0..).zip(message.find("content").map(json::elements).unwrap_or_default()) {
             self.whole(at, raw, out, repairs);
@@ -456,7 +457,7 @@ impl State {
                 let mut image = Vec::from(b"{\"type\":\"image_url\",\"image_url\":{\"url\":");
                 json::write_string(&url, &mut image);
                 image.extend_from_slice(b"}}");
-                carry("images", &String::from_utf8_lossy(&image), out);
+                beside::item(0, "images", &String::from_utf8_lossy(&image), out);
             }
             Block::Thinking(_) | Block::Tool { .. } | Block::Image { .. } => {}
         }
@@ -523,7 +524,7 @@ fn failure(frame: Frame<'_>) -> Fault {
 /// Carries what a text cites, in the API's shape; the citation itself stays beside it.
 fn annotations(citations: &[String], cited: (usize, usize), out: &mut Vec<Delta<'_>>) {
     let list: Vec<String> = citations.iter().map(|raw| annotation(raw, cited)).collect();
-    carry("annotations", &list.join(","), out);
+    beside::item(0, "annotations", &list.join(","), out);
 }
 
 fn annotation(raw: &str, (start, end): (usize, usize)) -> String {

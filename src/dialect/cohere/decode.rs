@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{FORMAT, PLAN, wire};
-use crate::dialect::payload::{Payload, Reader};
+use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, beside, envelope};
 use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment};
 use crate::framing::Frame;
@@ -77,21 +77,9 @@ impl Decoder for CohereDecoder {
         repairs: &mut Repairs,
     ) -> Result<(), DecodeError> {
         let CohereDecoder { reader, state } = self;
-        match reader.read(frame, repairs)? {
-            Payload::Nothing => Ok(()),
-            Payload::EndMark => {
-                out.push(Delta::End);
-                Ok(())
-            }
-            Payload::Failure(fault) => {
-                out.push(Delta::Error(fault));
-                Ok(())
-            }
-            Payload::Array(text) => json::elements(text)
-                .into_iter()
-                .try_for_each(|text| state.event(frame, text, &Members::of(text), out, repairs)),
-            Payload::Object(text, members) => state.event(frame, text, &members, out, repairs),
-        }
+        reader.objects(frame, out, repairs, |text, event, out, repairs| {
+            state.event(frame, text, event, out, repairs)
+        })
     }
 }
 
@@ -234,7 +222,7 @@ impl State {
                 }
                 Some(_) => {
                     self.remember(index, Block::Other);
-                    beside::item("content_parts", raw, out);
+                    beside::item(0, "content_parts", raw, out);
                     continue;
                 }
             }
@@ -255,7 +243,7 @@ impl State {
         let (text, thought) = (members.find("text"), members.find("thinking"));
         if matches!(block, Some(Block::Other)) || raw.starts_with('{') && text.is_none() && thought.is_none()
         {
-            beside::item("content_parts", raw, out);
+            beside::item(0, "content_parts", raw, out);
             return;
         }
         if thought.is_some() {
@@ -376,7 +364,7 @@ impl State {
             let citation = Members::of(raw);
             let kind = citation.find("type").and_then(json::word);
             if kind.is_some_and(|kind| kind != "TEXT_CONTENT") {
-                beside::item("citations", raw, out);
+                beside::item(0, "citations", raw, out);
                 continue;
             }
             let block = citation.find("content_index").and_then(json::integer);
@@ -493,6 +481,6 @@ fn annotate(raw: &str, citation: &Members<'_>, from: usize, out: &mut Vec<Delta<
             item.push_str(&format!(",\"citation\":{raw}"));
         }
         item.push('}');
-        beside::item("annotations", &item, out);
+        beside::item(0, "annotations", &item, out);
     }
 }

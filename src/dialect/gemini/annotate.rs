@@ -2,7 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::part::{Candidate, carry};
+use super::part::Candidate;
+use crate::dialect::beside;
 use crate::event::Delta;
 use crate::json::{self, Members};
 
@@ -67,7 +68,7 @@ pub(super) fn annotate(candidate: &mut Candidate, metadata: [Option<&str>; 2], o
         if candidate.cited.contains(&hash) {
             continue;
         }
-        carry(candidate.index, "annotations", &raw, out);
+        beside::item(candidate.index, "annotations", &raw, out);
         if candidate.cited.len() < CITED_LIMIT {
             candidate.cited.insert(hash);
         }

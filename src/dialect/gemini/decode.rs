@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::annotate;
 use super::part::{self, Candidate};
 use super::usage::Report;
+use crate::dialect::beside;
 use crate::dialect::payload::{Payload, Reader};
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Scope};
@@ -112,7 +113,7 @@ impl State {
         out.extend(word("responseId").map(Delta::Id));
         out.extend(word("modelVersion").map(Delta::Model));
         out.extend(word("createTime").as_deref().and_then(seconds).map(Delta::Created));
-        unknown(response, &KNOWN, Scope::Answer, out);
+        beside::others(response, &KNOWN, Scope::Answer, out);
         let candidates = list(response.find("candidates"))?;
         for (at, raw) in candidates.iter().enumerate() {
             self.candidate(at, raw, out, repairs)?;
@@ -147,7 +148,7 @@ impl State {
         let index = members.find("index").and_then(json::integer).and_then(|index| u32::try_from(index).ok());
         let choice = index.or_else(|| u32::try_from(at).ok()).unwrap_or_default();
         let (state, is_new) = self.at(choice).ok_or(DecodeError::Malformed)?;
-        unknown(&members, &KNOWN_OF_CANDIDATE, Scope::Choice(choice), out);
+        beside::others(&members, &KNOWN_OF_CANDIDATE, Scope::Choice(choice), out);
         if let Some(result) = members.find("logprobsResult") {
             logprobs(choice, result, out);
         }
@@ -157,7 +158,7 @@ impl State {
                 return Err(DecodeError::Malformed);
             }
             let content = Members::of(content);
-            unknown(&content, &["parts", "role"], Scope::Choice(choice), out);
+            beside::others(&content, &["parts", "role"], Scope::Choice(choice), out);
             for raw in list(content.find("parts"))? {
                 part::part(state, raw, out, repairs);
             }
@@ -212,15 +213,6 @@ fn reason(raw: &str) -> Option<Cow<'_, str>> {
 fn seconds(time: &str) -> Option<u64> {
     let time = humantime::parse_rfc3339(time).ok()?; // No time: it is left out.
     time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs()) // Before 1970: the same.
-}
-
-/// Carries every member that is none of these and says something.
-pub(super) fn unknown<'a>(members: &Members<'a>, known: &[&str], scope: Scope, out: &mut Vec<Delta<'a>>) {
-    for (name, value) in &members.0 {
-        if !known.contains(&name.as_ref()) && *value != "null" {
-            out.push(Delta::Unknown(scope, Field { name: name.clone(), value: Cow::Borrowed(value) }));
-        }
-    }
 }
 
 /// Carries the logarithms of probabilities in the API's shape.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decode::unknown;
 use super::partial::Partial;
+use crate::dialect::beside;
 use crate::event::{Delta, Detail, Repair, Repairs, Said, Scope, ToolFragment};
 use crate::json::{self, Field, Members};
 
@@ -87,7 +87,7 @@ pub(super) fn part<'a>(
         out.extend(signature.map(|signature| sealed(choice, signature)));
     } else {
         // Code that ran, tools that the provider called: the part is needed whole to send it back.
-        carry(choice, "content_parts", raw, out);
+        beside::item(choice, "content_parts", raw, out);
     }
 }
 
@@ -106,7 +106,7 @@ fn is_seal(name: &str) -> bool {
 /// Carries what stands beside the members that are translated.
 fn beside<'a>(choice: u32, members: &Members<'a>, known: &[&str], out: &mut Vec<Delta<'a>>) {
     if members.0.len() > 1 {
-        unknown(members, known, Scope::Delta(choice), out);
+        beside::others(members, known, Scope::Delta(choice), out);
     }
 }
 
@@ -226,7 +226,7 @@ fn image(candidate: &mut Candidate, kind: &str, inline: &Members<'_>, out: &mut 
     let (url, index) = (String::from_utf8_lossy(&url), candidate.images);
     candidate.images += 1;
     let image = format!("{{\"type\":\"image_url\",\"image_url\":{{\"url\":{url}}},\"index\":{index}}}");
-    carry(candidate.index, "images", &image, out);
+    beside::item(candidate.index, "images", &image, out);
 }
 
 /// Sound in the API's shape, with the form that it has.
@@ -234,22 +234,5 @@ fn audio<'a>(choice: u32, inline: &Members<'a>, out: &mut Vec<Delta<'a>>) {
     let find = |name: &str| inline.find(name).filter(|raw| raw.starts_with('"')).unwrap_or("\"\"");
     let value = format!("{{\"data\":{},\"mime_type\":{}}}", find("data"), find("mimeType"));
     let field = Field { name: Cow::Borrowed("audio"), value: Cow::Owned(value) };
-    out.push(Delta::Unknown(Scope::Delta(choice), field));
-}
-
-/// Adds JSON texts to a list that the frame carries beside the text.
-pub(super) fn carry<'a>(choice: u32, name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
-    for delta in out.iter_mut() {
-        if let Delta::Unknown(Scope::Delta(known), field) = delta
-            && *known == choice
-            && field.name == name
-        {
-            let list = field.value.to_mut();
-            list.truncate(list.len() - 1);
-            list.push_str(&format!(",{raw}]"));
-            return;
-        }
-    }
-    let field = Field { name: Cow::Borrowed(name), value: Cow::Owned(format!("[{raw}]")) };
     out.push(Delta::Unknown(Scope::Delta(choice), field));
 }

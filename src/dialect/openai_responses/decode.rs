@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::items::{Body, Items, Kind, Part, Voice};
-use super::shape::{annotation, audio, carry, detail, field, logprobs, other};
-use crate::dialect::payload::{Payload, Reader};
+use super::shape::{annotation, audio, detail, field, logprobs, other};
+use crate::dialect::beside;
+use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Fault, FaultCode, Heard, Repair, Repairs, Said, Scope, ToolFragment, Usage};
 use crate::framing::Frame;
@@ -108,21 +109,9 @@ impl Decoder for ResponsesDecoder {
         repairs: &mut Repairs,
     ) -> Result<(), DecodeError> {
         let ResponsesDecoder { reader, state } = self;
-        match reader.read(frame, repairs)? {
-            Payload::Nothing => Ok(()),
-            Payload::EndMark => {
-                out.push(Delta::End);
-                Ok(())
-            }
-            Payload::Failure(fault) => {
-                out.push(Delta::Error(fault));
-                Ok(())
-            }
-            Payload::Array(text) => json::elements(text)
-                .into_iter()
-                .try_for_each(|text| state.event(frame, text, &Members::of(text), out, repairs)),
-            Payload::Object(text, members) => state.event(frame, text, &members, out, repairs),
-        }
+        reader.objects(frame, out, repairs, |text, event, out, repairs| {
+            state.event(frame, text, event, out, repairs)
+        })
     }
 }
 
@@ -439,7 +428,7 @@ impl State {
                         let part = Members::of(raw);
                         match voice(&part).filter(|voice| voice.kind() == kind) {
                             Some(voice) => self.restate(at, voice, index, &part, out),
-                            None if closes => carry("content_parts", raw, out),
+                            None if closes => beside::item(0, "content_parts", raw, out),
                             None => {}
                         }
                     }
@@ -491,7 +480,7 @@ impl State {
             return;
         }
         part.annotations = number.saturating_add(1);
-        carry("annotations", &annotation(raw, part.start), out);
+        beside::item(0, "annotations", &annotation(raw, part.start), out);
     }
 
     /// The end of the answer; where no stream was sent, with all of its items.
@@ -530,7 +519,7 @@ impl State {
             }
         }
         for raw in self.items.take_unfinished() {
-            carry("content_parts", &raw, out);
+            beside::item(0, "content_parts", &raw, out);
         }
         let reason = details.map(Members::of).and_then(|details| details.find("reason")).and_then(json::word);
         out.push(self.finish(status, reason));

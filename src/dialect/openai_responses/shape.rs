@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::dialect::beside;
 use crate::event::{Delta, Detail, Scope};
 use crate::json::{self, Field, Members};
 
@@ -59,7 +60,7 @@ pub(super) fn detail<'a>(
 pub(super) fn other(raw: &str, item: &Members<'_>, out: &mut Vec<Delta<'_>>) {
     let is_image = item.find("type") == Some("\"image_generation_call\"");
     let result = item.find("result").filter(|_| is_image).and_then(json::word);
-    let Some(result) = result else { return carry("content_parts", raw, out) };
+    let Some(result) = result else { return beside::item(0, "content_parts", raw, out) };
     let format = item.find("output_format").and_then(json::word).unwrap_or(Cow::Borrowed("png"));
     let mut image = Vec::from(b"{\"type\":\"image_url\",\"image_url\":{\"url\":");
     let url = match result.starts_with("http") || result.starts_with("data:") {
@@ -72,23 +73,7 @@ pub(super) fn other(raw: &str, item: &Members<'_>, out: &mut Vec<Delta<'_>>) {
     let rest: Vec<Field<'_>> = rest.map(|(name, value)| field(name.clone(), value)).collect();
     json::write_fields(&rest, &mut image);
     image.extend_from_slice(b"}}");
-    carry("images", &String::from_utf8_lossy(&image), out);
-}
-
-/// Adds JSON text to a list that the frame carries beside the text.
-pub(super) fn carry<'a>(name: &'static str, raw: &str, out: &mut Vec<Delta<'a>>) {
-    for delta in out.iter_mut() {
-        if let Delta::Unknown(Scope::Delta(0), field) = delta
-            && field.name == name
-        {
-            let list = field.value.to_mut();
-            list.truncate(list.len() - 1);
-            list.push_str(&format!(",{raw}]"));
-            return;
-        }
-    }
-    let field = Field { name: Cow::Borrowed(name), value: Cow::Owned(format!("[{raw}]")) };
-    out.push(Delta::Unknown(Scope::Delta(0), field));
+    beside::item(0, "images", &String::from_utf8_lossy(&image), out);
 }
 
 /// An annotation in the shape of chat completions; its places are those in the text of the whole answer.
