@@ -199,12 +199,12 @@ fn tool_responses(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn text_google(bencher: Bencher<'_, '_>) {
-    per_frame(bencher, "google", GEMINI_TEXT, GEMINI_TEXT);
+    per_frame(bencher, "google+gemini", GEMINI_TEXT, GEMINI_TEXT);
 }
 
 #[divan::bench]
 fn reasoning_google(bencher: Bencher<'_, '_>) {
-    per_frame(bencher, "google", GEMINI_REASONING, GEMINI_REASONING);
+    per_frame(bencher, "google+gemini", GEMINI_REASONING, GEMINI_REASONING);
 }
 
 #[divan::bench]
