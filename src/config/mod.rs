@@ -8,6 +8,7 @@ mod file;
 mod limits;
 mod reasoning_memory;
 mod telemetry;
+mod upstream;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::{BTreeMap, HashSet};
@@ -16,15 +17,16 @@ use std::path::PathBuf;
 
 pub use aws::Credentials;
 pub use file::File;
-use file::{FinishQuirk, ProviderFile, QuirksFile, Span};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use file::Span;
 pub use limits::{KeepAliveForm, Limits, OnDisconnect};
+pub use upstream::Upstream;
+use upstream::{Place, from_row};
 use url::Url;
 
 use crate::api::chat_completions::ReasoningField;
+use crate::dialect::ThinkTags;
 use crate::dialect::openai_chat::OpenAiChat;
-use crate::dialect::{AnyDialect, ThinkTags};
-use crate::provider::{self, Auth, PROVIDERS, Provider};
+use crate::provider::PROVIDERS;
 use crate::recall;
 use crate::telemetry::Settings;
 
@@ -56,33 +58,6 @@ pub struct Config {
     pub reasoning_memory: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
-}
-
-/// A provider as it is configured.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Its name.
-    pub name: String,
-    /// What it speaks.
-    pub dialect: AnyDialect,
-    /// Where it is; `Err` names the environment variable that is missing.
-    pub base_url: Result<Url, String>,
-    /// The key that is sent; without one the client's own is passed on.
-    pub key: Option<Secret>,
-    /// How the key is sent.
-    pub auth: Auth,
-    /// What requests are signed with, where there is no key and the provider wants that.
-    pub credentials: Option<Credentials>,
-    /// The name of the header that carries the key, where the file chose one.
-    pub key_header: Option<HeaderName>,
-    /// The environment variable that would hold its key, if it needs one.
-    pub key_env: Option<String>,
-    /// More headers for every request.
-    pub headers: HeaderMap,
-    /// Models to list, besides those that the provider lists.
-    pub models: Vec<String>,
-    /// It has its key, or the file names it: it is used for bare models and listed.
-    pub is_set_up: bool,
 }
 
 /// A key. It is never printed.
@@ -240,73 +215,9 @@ impl Config {
     }
 }
 
-impl Upstream {
-    /// What the provider may quote and nobody else may see.
-    pub fn secret(&self) -> Option<&Secret> {
-        let token = self.credentials.as_ref().and_then(|credentials| credentials.session_token.as_ref());
-        self.key.as_ref().or(token)
-    }
-
-    fn plain(name: &str, dialect: AnyDialect) -> Upstream {
-        Upstream {
-            name: name.to_owned(),
-            dialect,
-            base_url: Err("base_url".to_owned()),
-            key: None,
-            auth: Auth::Bearer,
-            credentials: None,
-            key_header: None,
-            key_env: None,
-            headers: HeaderMap::new(),
-            models: Vec::new(),
-            is_set_up: false,
-        }
-    }
-}
-
 /// An address; `localhost` is the loopback.
 fn address(text: &str) -> Option<SocketAddr> {
     text.replace("localhost", "127.0.0.1").parse().ok() // The caller says what was expected.
-}
-
-fn from_row(row: &Provider, env: Env<'_>) -> Upstream {
-    let Some(entry) = row.dialects.first() else {
-        return Upstream::plain(row.name, OpenAiChat::PLAIN.any());
-    };
-    let filled = |name: &str| env(name).filter(|value| !value.trim().is_empty());
-    let key = row.key_env.iter().find_map(|name| filled(name)).map(|key| Secret::new(key.trim()));
-    let base_url = base_url(entry.base_url, env);
-    let named = provider::variables(entry.base_url).any(|name| filled(name).is_some());
-    let auth = entry.dialect.as_dialect().auth().unwrap_or(row.auth);
-    let credentials = credentials(auth, &base_url, env);
-    let has_key = key.is_some() || (credentials.is_some() && aws::are_chosen(env));
-    let is_set_up = base_url.is_ok() && (has_key || (row.is_local && named));
-    Upstream {
-        base_url,
-        key,
-        auth,
-        credentials,
-        key_env: row.key_env.first().filter(|_| !row.is_local).map(|name| (*name).to_owned()),
-        is_set_up,
-        ..Upstream::plain(row.name, entry.dialect)
-    }
-}
-
-/// The credentials, for a provider that wants signatures.
-fn credentials(auth: Auth, base_url: &Result<Url, String>, env: Env<'_>) -> Option<Credentials> {
-    match auth {
-        Auth::SigV4 { .. } => Credentials::find(base_url.as_ref().ok(), env), // The region then stands elsewhere.
-        Auth::Bearer | Auth::Header(_) => None,
-    }
-}
-
-fn base_url(template: &str, env: Env<'_>) -> Result<Url, String> {
-    // AWS has more places for its region than one variable.
-    let env = |name: &str| if name == "AWS_REGION" { aws::region(env) } else { env(name) };
-    let text = provider::expand(template, &env)?;
-    let url = Url::parse(&text).map_err(|_| template.to_owned())?;
-    // A user and a password would be logged with the address, and are no way to send a key.
-    if url.username().is_empty() && url.password().is_none() { Ok(url) } else { Err(template.to_owned()) }
 }
 
 fn default(written: Option<&str>, providers: &[Upstream], mistakes: &mut Vec<String>) -> usize {
@@ -333,151 +244,6 @@ fn check_aliases(aliases: &BTreeMap<String, String>, mistakes: &mut Vec<String>)
         } else if aliases.contains_key(target) {
             mistakes.push(format!("aliases.{alias}: \"{target}\" is an alias itself; expected a model"));
         }
-    }
-}
-
-/// One `[providers.NAME]` that is being read.
-struct Place<'a> {
-    name: &'a str,
-    mistakes: &'a mut Vec<String>,
-}
-
-impl Place<'_> {
-    fn wrong(&mut self, field: &str, what: impl fmt::Display) {
-        self.mistakes.push(format!("providers.{}.{field}: {what}", self.name));
-    }
-
-    fn provider(&mut self, known: Option<Upstream>, written: ProviderFile, env: Env<'_>) -> Upstream {
-        if self.name.is_empty() || self.name.contains('/') {
-            self.mistakes.push(format!(
-                "providers.\"{}\": a provider's name must not be empty or hold a \"/\"",
-                self.name
-            ));
-        }
-        let is_new = known.is_none();
-        let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, OpenAiChat::PLAIN.any()));
-        if let Some(name) = &written.dialect {
-            match self.dialect(name) {
-                Some(dialect) => {
-                    provider.dialect = dialect;
-                    let row = Provider::find(self.name);
-                    provider.auth =
-                        dialect.as_dialect().auth().unwrap_or(row.map_or(Auth::Bearer, |row| row.auth));
-                    if let Some(entry) = row.and_then(|row| row.entry(name)) {
-                        provider.base_url = base_url(entry.base_url, env);
-                    }
-                }
-                None => self.wrong(
-                    "dialect",
-                    format_args!(
-                        "there is no dialect \"{name}\"; expected one of {}",
-                        AnyDialect::NAMES.join(", ")
-                    ),
-                ),
-            }
-        }
-        match written.base_url.as_deref() {
-            Some(text) => match base_url(text, env) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
-                    provider.base_url = Ok(url)
-                }
-                // It may hold a password: it is not printed.
-                Ok(_) | Err(_) if text.contains('@') => {
-                    self.wrong(
-                        "base_url",
-                        "holds a user or a password; send a key by api_key_env and api_key_header",
-                    );
-                }
-                Ok(_) | Err(_) => self.wrong(
-                    "base_url",
-                    format_args!("\"{text}\" is no URL; expected one such as \"http://127.0.0.1:8000/v1\""),
-                ),
-            },
-            None if is_new => {
-                self.wrong("base_url", "is missing; expected one such as \"http://127.0.0.1:8000/v1\"")
-            }
-            None => {}
-        }
-        provider.key = self.key(&written, env).or(provider.key);
-        if let Some(name) = written.api_key_header {
-            match name.parse() {
-                Ok(name) => provider.key_header = Some(name),
-                Err(_) => self.wrong("api_key_header", format_args!("\"{name}\" is no header name")),
-            }
-        }
-        for (name, value) in written.headers {
-            match (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
-                (Ok(name), Ok(value)) => drop(provider.headers.insert(name, value)),
-                (_, _) => self.wrong("headers", format_args!("\"{name}\" or its value is no header")),
-            }
-        }
-        provider.models = written.models;
-        provider.dialect = with_quirks(provider.dialect, &written.quirks);
-        provider.credentials = credentials(provider.auth, &provider.base_url, env);
-        provider.is_set_up = provider.base_url.is_ok();
-        provider
-    }
-
-    /// The dialect of that name, with the quirks of the table where it has them.
-    fn dialect(&self, name: &str) -> Option<AnyDialect> {
-        let known = Provider::find(self.name).and_then(|row| row.entry(name));
-        known.map(|entry| entry.dialect).or_else(|| AnyDialect::plain(name))
-    }
-
-    fn key(&mut self, written: &ProviderFile, env: Env<'_>) -> Option<Secret> {
-        let given =
-            [written.api_key.is_some(), written.api_key_env.is_some(), written.api_key_file.is_some()];
-        if given.iter().filter(|given| **given).count() > 1 {
-            self.wrong(
-                "api_key",
-                "more than one of api_key, api_key_env and api_key_file is given; expected one",
-            );
-        }
-        let key = if let Some(name) = &written.api_key_env {
-            let key = env(name);
-            if key.is_none() {
-                self.wrong("api_key_env", format_args!("the environment variable {name} is not set"));
-            }
-            key
-        } else if let Some(path) = &written.api_key_file {
-            match std::fs::read_to_string(path) {
-                Ok(key) => Some(key),
-                Err(error) => {
-                    self.wrong("api_key_file", format_args!("{} cannot be read: {error}", path.display()));
-                    None
-                }
-            }
-        } else {
-            written.api_key.clone()
-        };
-        let key = key?.trim().to_owned();
-        if key.is_empty() || HeaderValue::from_str(&key).is_err() {
-            self.wrong("api_key", "the key is empty or has characters that no header can carry");
-            return None;
-        }
-        Some(Secret::new(key))
-    }
-}
-
-fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
-    match dialect {
-        AnyDialect::OpenAiChat(mut dialect) => {
-            dialect.stream_options = quirks.stream_options.unwrap_or(dialect.stream_options);
-            dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
-            dialect.reasoning_back = quirks.reasoning_back.unwrap_or(dialect.reasoning_back);
-            dialect.finish_optional =
-                quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
-            AnyDialect::OpenAiChat(dialect)
-        }
-        AnyDialect::Ollama(mut dialect) => {
-            dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
-            AnyDialect::Ollama(dialect)
-        }
-        AnyDialect::Anthropic(_)
-        | AnyDialect::Cohere(_)
-        | AnyDialect::Bedrock(_)
-        | AnyDialect::Gemini(_)
-        | AnyDialect::OpenAiResponses(_) => dialect,
     }
 }
 
