@@ -1,6 +1,9 @@
 //! The one map from what can go wrong to what a client is told: status, type, message.
 
-use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::chat_completions::{ErrorBody, write_error};
 use crate::chat::RequestError;
@@ -49,6 +52,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// The provider's: it failed so often of late that it is left alone for a while.
+    #[error("Provider {provider} failed too often of late; it is asked again in {} s.", seconds(*.retry_after))]
+    Broken {
+        /// The provider.
+        provider: String,
+        /// How long it is left alone.
+        retry_after: Duration,
+    },
     /// The provider's: it refused, or its answer failed before it said anything.
     #[error("{}", .0.fault.message)]
     Upstream(Box<Refusal>),
@@ -81,6 +92,7 @@ impl Error {
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } => StatusCode::UNAUTHORIZED,
+            Error::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Upstream(refusal) => {
                 StatusCode::from_u16(refusal.fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
@@ -97,15 +109,19 @@ impl Error {
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::ProviderUnset { .. } => ErrorType::NotFound,
             Error::NoKey { .. } => ErrorType::Authentication,
+            Error::Broken { .. } => ErrorType::Overloaded,
             Error::Upstream(refusal) => refusal.fault.error_type,
             Error::Internal => ErrorType::Server,
         }
     }
 
-    /// What of the upstream's headers goes with the answer.
-    pub fn headers(&self) -> Option<&HeaderMap> {
+    /// The headers that go with the answer: what of the upstream's is passed on, and when to come back.
+    pub fn headers(&self) -> HeaderMap {
         match self {
-            Error::Upstream(refusal) => Some(&refusal.headers),
+            Error::Upstream(refusal) => refusal.headers.clone(),
+            Error::Broken { retry_after, .. } => {
+                HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds(*retry_after)))])
+            }
             Error::Request(_)
             | Error::ContentType(_)
             | Error::BodyTooLarge { .. }
@@ -115,7 +131,7 @@ impl Error {
             | Error::NoSuchModel(_)
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
-            | Error::Internal => None,
+            | Error::Internal => HeaderMap::new(),
         }
     }
 
@@ -134,7 +150,9 @@ impl Error {
         match self {
             Error::Request(error) => body.param = error.param(),
             Error::NoSuchModel(_) => body.param = Some("model"),
-            Error::ProviderUnset { provider, .. } | Error::NoKey { provider, .. } => {
+            Error::ProviderUnset { provider, .. }
+            | Error::NoKey { provider, .. }
+            | Error::Broken { provider, .. } => {
                 body.provider = Some(provider);
             }
             Error::Upstream(refusal) => {
@@ -153,6 +171,11 @@ impl Error {
         write_error(&body, &mut out);
         out
     }
+}
+
+/// Whole seconds, at least one: clients ignore zero and fractions.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]

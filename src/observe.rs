@@ -17,7 +17,8 @@ pub trait Observer: Send {
     /// The request's body was read; from here on time is millpond's or the upstream's.
     fn received(&mut self);
 
-    /// It is known who is asked, and for what.
+    /// It is known who is asked, and for what. Told again before another attempt, which may be at another
+    /// target.
     fn routed(&mut self, route: &Routed<'_>);
 
     /// An attempt at this address begins; the headers may be given a trace context.
@@ -28,6 +29,9 @@ pub trait Observer: Send {
 
     /// The upstream could not be asked.
     fn unreachable(&mut self, cause: Unreachable);
+
+    /// The attempt failed, and another one follows; what its answer said so far is void.
+    fn retrying(&mut self, fault: &Fault);
 
     /// The next event of the answer.
     fn event(&mut self, event: &Event<'_>);
@@ -150,6 +154,7 @@ mod tests {
         fn sending(&mut self, _: &Url, _: &mut HeaderMap) {}
         fn responded(&mut self, _: u16, _: &HeaderMap) {}
         fn unreachable(&mut self, _: Unreachable) {}
+        fn retrying(&mut self, _: &Fault) {}
         fn event(&mut self, _: &Event<'_>) {}
         fn arrived(&mut self, _: Instant, _: Instant) {}
         fn end(&mut self, outcome: &Outcome<'_>) {

@@ -14,8 +14,10 @@ pub struct Pipeline {
     decoder: Box<dyn Decoder>,
     normalizer: Normalizer,
     repairs: Repairs,
-    /// A frame was read that said something.
+    /// A frame was read.
     heard: bool,
+    /// A frame said something since it was last asked.
+    progress: bool,
 }
 
 impl Pipeline {
@@ -27,6 +29,7 @@ impl Pipeline {
             normalizer: Normalizer::new(quirks, birth),
             repairs: Repairs::default(),
             heard: false,
+            progress: false,
         }
     }
 
@@ -45,21 +48,31 @@ impl Pipeline {
                 Ok(Some(_)) if self.normalizer.is_ended() => self.repairs.count(Repair::DataAfterEnd),
                 Ok(Some(frame)) => {
                     self.heard = true;
-                    let decoded =
-                        read(frame, &mut *self.decoder, &mut self.normalizer, &mut self.repairs, sink);
-                    if let Err(DecodeError::Malformed) = decoded {
-                        self.end(Some(FaultCode::Malformed), sink);
+                    match read(frame, &mut *self.decoder, &mut self.normalizer, &mut self.repairs, sink) {
+                        Ok(progress) => self.progress |= progress,
+                        Err(DecodeError::Malformed) => {
+                            self.end(Some(Fault::new(FaultCode::Malformed)), sink);
+                        }
                     }
                 }
                 Ok(None) => return,
-                Err(FrameError::TooLong(_)) => return self.end(Some(FaultCode::TooLarge), sink),
-                Err(FrameError::Damaged) => return self.end(Some(FaultCode::Malformed), sink),
+                Err(FrameError::TooLong(_)) => return self.end(Some(Fault::new(FaultCode::TooLarge)), sink),
+                Err(FrameError::Damaged) => return self.end(Some(Fault::new(FaultCode::Malformed)), sink),
             }
         }
     }
 
     /// The body ended: by itself (`None`), or because of a fault.
     pub fn finish(&mut self, fault: Option<FaultCode>, sink: &mut dyn Sink) {
+        self.conclude(fault.map(Fault::new), sink);
+    }
+
+    /// The body is not read on, because of a fault that has words of its own.
+    pub fn fail(&mut self, fault: Fault, sink: &mut dyn Sink) {
+        self.conclude(Some(fault), sink);
+    }
+
+    fn conclude(&mut self, fault: Option<Fault>, sink: &mut dyn Sink) {
         if self.is_ended() {
             return;
         }
@@ -72,11 +85,11 @@ impl Pipeline {
             let decoded = read(frame, &mut *self.decoder, &mut self.normalizer, &mut self.repairs, sink);
             self.heard = true;
             match decoded {
-                Ok(()) if closed => {}
-                Ok(()) => self.repairs.count(Repair::UnterminatedEvent),
+                Ok(_) if closed => {}
+                Ok(_) => self.repairs.count(Repair::UnterminatedEvent),
                 // The piece of a frame that was cut: the answer is truncated, not malformed.
                 Err(DecodeError::Malformed) if !closed => {}
-                Err(DecodeError::Malformed) => self.end(Some(FaultCode::Malformed), sink),
+                Err(DecodeError::Malformed) => self.end(Some(Fault::new(FaultCode::Malformed)), sink),
             }
             if self.is_ended() {
                 return;
@@ -95,11 +108,17 @@ impl Pipeline {
         self.normalizer.keep_alive(&mut self.repairs, sink);
     }
 
-    fn end(&mut self, fault: Option<FaultCode>, sink: &mut dyn Sink) {
+    /// True if a frame said something since this was last asked: comments, heartbeats, roles and usage
+    /// do not.
+    pub fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
+    }
+
+    fn end(&mut self, fault: Option<Fault>, sink: &mut dyn Sink) {
         let page = if self.heard { None } else { envelope::read_text(self.framer.stray()) };
         let end = match (page, fault) {
             (Some(page), None) => End::Fault(Box::new(page)),
-            (_, Some(code)) => End::Fault(Box::new(Fault::new(code))),
+            (_, Some(fault)) => End::Fault(Box::new(fault)),
             (None, None) => End::Body,
         };
         self.normalizer.finish(end, &mut self.repairs, sink);
@@ -121,16 +140,17 @@ impl Pipeline {
     }
 }
 
-/// Reads one frame.
+/// Reads one frame; true if it said something.
 fn read(
     frame: Frame<'_>,
     decoder: &mut dyn Decoder,
     normalizer: &mut Normalizer,
     repairs: &mut Repairs,
     sink: &mut dyn Sink,
-) -> Result<(), DecodeError> {
+) -> Result<bool, DecodeError> {
     let mut deltas: Vec<Delta<'_>> = Vec::with_capacity(8);
     decoder.decode(frame, &mut deltas, repairs)?;
+    let progress = deltas.iter().any(Delta::says_something);
     normalizer.frame(&mut deltas, repairs, sink);
-    Ok(())
+    Ok(progress)
 }

@@ -205,19 +205,20 @@ fn asked(before: &[&str]) -> Key {
 
 /// Puts what `find` knows into the messages of the assistant that come back without any structured
 /// reasoning.
-pub fn restore(chat: &mut Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Option<Arc<str>>) {
-    let Some(field) = chat.fields.iter_mut().rev().find(|field| field.name == "messages") else { return };
-    let raws = json::elements(&field.value);
+pub fn restore(chat: &Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Option<Arc<str>>) -> Option<Chat> {
+    let field = chat.fields.iter().rposition(|field| field.name == "messages")?;
+    let value = &chat.fields.get(field)?.value;
+    let raws = json::elements(value);
     let known = |(at, raw): (usize, &&str)| {
         let key = key(scope, raw, raws.get(..at).unwrap_or_default())?;
         Some((at, find(&key)?))
     };
     let found: Vec<(usize, Arc<str>)> = raws.iter().enumerate().filter_map(known).collect();
     if found.is_empty() {
-        return;
+        return None;
     }
     let mut found = found.into_iter().peekable();
-    let mut out = Vec::with_capacity(field.value.len());
+    let mut out = Vec::with_capacity(value.len());
     for (at, raw) in raws.iter().enumerate() {
         out.push(if at == 0 { b'[' } else { b',' });
         match found.next_if(|(place, _)| *place == at) {
@@ -228,10 +229,10 @@ pub fn restore(chat: &mut Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Opt
         }
     }
     out.push(b']');
+    let mut chat = chat.clone();
     // It always is text: so are its parts.
-    if let Ok(text) = String::from_utf8(out) {
-        field.value = text.into();
-    }
+    chat.fields.get_mut(field)?.value = String::from_utf8(out).ok()?.into();
+    Some(chat)
 }
 
 /// The key of a message that lacks its reasoning; `before` are those before it.
@@ -393,10 +394,10 @@ mod tests {
     /// The messages as they are asked for, after what was kept came back into them.
     #[track_caller]
     fn check(messages: &str, scope: &Scope, kept: &[(Key, String)], expect: &str) {
-        let mut chat = chat(messages);
+        let chat = chat(messages);
         let find =
             |key: &Key| kept.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str().into());
-        restore(&mut chat, scope, find);
+        let chat = restore(&chat, scope, find).unwrap_or(chat);
         assert_eq!(chat.field("messages"), Some(format!("[{expect}]").as_str()));
     }
 

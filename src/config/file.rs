@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::aliases::AliasFile;
+use super::deadlines::DeadlinesFile;
 use super::reasoning_memory::ReasoningMemoryFile;
+use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
@@ -25,14 +28,21 @@ pub struct File {
     pub(super) keep_alive: Option<Span>,
     pub(super) keep_alive_form: Option<KeepAliveForm>,
     pub(super) headers_after: Option<Span>,
-    pub(super) connect_timeout: Option<Span>,
-    pub(super) idle_timeout: Option<Span>,
+    connect_timeout: Option<Span>,
+    response_timeout: Option<Span>,
+    first_event_timeout: Option<Span>,
+    idle_timeout: Option<Span>,
+    total_timeout: Option<Span>,
+    #[serde(default)]
+    pub(super) retry: RetryFile,
+    #[serde(default)]
+    pub(super) breaker: BreakerFile,
     pub(super) body_limit_bytes: Option<usize>,
     pub(super) frame_limit_bytes: Option<usize>,
     #[serde(default)]
     pub(super) providers: BTreeMap<String, ProviderFile>,
     #[serde(default)]
-    pub(super) aliases: BTreeMap<String, String>,
+    pub(super) aliases: BTreeMap<String, AliasFile>,
     pub(super) admin_listen: Option<String>,
     pub(super) drain: Option<Span>,
     pub(super) on_disconnect: Option<OnDisconnect>,
@@ -62,6 +72,14 @@ pub(super) struct ProviderFile {
     pub(super) models: Vec<String>,
     #[serde(default)]
     pub(super) quirks: QuirksFile,
+    pub(super) connect_timeout: Option<Span>,
+    pub(super) response_timeout: Option<Span>,
+    pub(super) first_event_timeout: Option<Span>,
+    pub(super) idle_timeout: Option<Span>,
+    pub(super) total_timeout: Option<Span>,
+    /// What is different for one of its models.
+    #[serde(default)]
+    pub(super) per_model: BTreeMap<String, ProviderFile>,
 }
 
 /// `[providers.NAME.quirks]`.
@@ -111,7 +129,29 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl ProviderFile {
+    pub(super) fn deadlines(&self) -> DeadlinesFile {
+        DeadlinesFile {
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            first_event_timeout: self.first_event_timeout,
+            idle_timeout: self.idle_timeout,
+            total_timeout: self.total_timeout,
+        }
+    }
+}
+
 impl File {
+    pub(super) fn deadlines(&self) -> DeadlinesFile {
+        DeadlinesFile {
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            first_event_timeout: self.first_event_timeout,
+            idle_timeout: self.idle_timeout,
+            total_timeout: self.total_timeout,
+        }
+    }
+
     /// Reads a config file.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = std::fs::read_to_string(path)

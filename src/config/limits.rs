@@ -19,10 +19,6 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// In which form.
     pub keep_alive_form: KeepAliveForm,
-    /// How long connecting may take: 10 s.
-    pub connect_timeout: Duration,
-    /// How long an upstream may be silent: 5 min.
-    pub idle_timeout: Duration,
     /// How long running answers may go on when millpond stops: 25 s.
     pub drain: Duration,
     /// What becomes of the upstream's answer when the client leaves.
@@ -39,8 +35,6 @@ impl Default for Limits {
             headers_after: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
             keep_alive_form: KeepAliveForm::default(),
-            connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(25),
             on_disconnect: OnDisconnect::default(),
             drain_limit: Duration::from_secs(60),

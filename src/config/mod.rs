@@ -3,10 +3,13 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+mod aliases;
 mod aws;
+mod deadlines;
 mod file;
 mod limits;
 mod reasoning_memory;
+mod retry;
 mod telemetry;
 mod upstream;
 
@@ -15,10 +18,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
+pub use aliases::{Alias, AliasTarget, Choose};
 pub use aws::Credentials;
+pub use deadlines::Deadlines;
 pub use file::File;
 use file::Span;
 pub use limits::{KeepAliveForm, Limits, OnDisconnect};
+pub use retry::{Breaker, Retry};
 pub use upstream::Upstream;
 use upstream::{Place, from_row};
 use url::Url;
@@ -47,11 +53,17 @@ pub struct Config {
     /// Where bare models go: an index into `providers`.
     pub default_provider: usize,
     /// Names for models.
-    pub aliases: BTreeMap<String, String>,
+    pub aliases: BTreeMap<String, Alias>,
     /// Under which names reasoning leaves.
     pub reasoning_field: ReasoningField,
     /// Limits and times.
     pub limits: Limits,
+    /// How long an upstream may take, where nothing else is said.
+    pub deadlines: Deadlines,
+    /// When an upstream is asked again.
+    pub retry: Retry,
+    /// When one is left alone.
+    pub breaker: Breaker,
     /// Where metrics and health are served, if not where millpond listens.
     pub admin_listen: Option<SocketAddr>,
     /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
@@ -117,6 +129,8 @@ impl Config {
     /// Turns what was written into what is meant. `listen` overrides the file's.
     pub fn new(file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
         let mut mistakes = Vec::new();
+        mistakes.extend(file.deadlines().mistakes().map(|name| format!("{name}: must be longer than zero")));
+        let deadlines = file.deadlines().over(Deadlines::default());
         let mut address = |field: &str, text: &str| {
             let address = address(text);
             if address.is_none() {
@@ -131,16 +145,20 @@ impl Config {
         let admin_listen = file.admin_listen.as_deref().and_then(|text| address("admin_listen", text));
         let reasoning_memory = reasoning_memory::limits(file.reasoning_memory, &mut mistakes);
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
-        let mut providers: Vec<Upstream> = PROVIDERS.iter().map(|row| from_row(row, env)).collect();
+        let retry = file.retry.read(&mut mistakes);
+        let breaker = file.breaker.read(&mut mistakes);
+        let row = |row| Upstream { deadlines, ..from_row(row, env) };
+        let mut providers: Vec<Upstream> = PROVIDERS.iter().map(row).collect();
         for (name, written) in file.providers {
             let at = providers.iter().position(|provider| provider.name == name);
             let known = at.map(|at| providers.remove(at));
-            let mut place = Place { name: &name, mistakes: &mut mistakes };
+            let table = format!("providers.{name}");
+            let mut place = Place { name: &name, table, deadlines, mistakes: &mut mistakes };
             let provider = place.provider(known, written, env);
             providers.insert(at.unwrap_or(providers.len()), provider);
         }
         let default_provider = default(file.default_provider.as_deref(), &providers, &mut mistakes);
-        check_aliases(&file.aliases, &mut mistakes);
+        let aliases = aliases::read(file.aliases, &mut mistakes);
         let defaults = Limits::default();
         let span = |written: Option<Span>, default| written.map_or(default, |span| span.0);
         let limits = Limits {
@@ -149,25 +167,24 @@ impl Config {
             headers_after: span(file.headers_after, defaults.headers_after),
             keep_alive: span(file.keep_alive, defaults.keep_alive),
             keep_alive_form: file.keep_alive_form.unwrap_or_default(),
-            connect_timeout: span(file.connect_timeout, defaults.connect_timeout),
-            idle_timeout: span(file.idle_timeout, defaults.idle_timeout),
             drain: span(file.drain, defaults.drain),
             on_disconnect: file.on_disconnect.unwrap_or_default(),
             drain_limit: span(file.drain_limit, defaults.drain_limit),
         };
-        for (name, span) in [("keep_alive", limits.keep_alive), ("idle_timeout", limits.idle_timeout)] {
-            if span.is_zero() {
-                mistakes.push(format!("{name}: must be longer than zero"));
-            }
+        if limits.keep_alive.is_zero() {
+            mistakes.push("keep_alive: must be longer than zero".to_owned());
         }
         if mistakes.is_empty() {
             Ok(Config {
                 listen,
                 providers,
                 default_provider,
-                aliases: file.aliases,
+                aliases,
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
+                deadlines,
+                retry,
+                breaker,
                 admin_listen,
                 reasoning_memory,
                 telemetry,
@@ -185,9 +202,10 @@ impl Config {
     /// The models that the file names, in their providers' words.
     pub fn models(&self) -> HashSet<String> {
         let listed = self.providers.iter().flat_map(|provider| provider.models.iter().cloned());
-        let aliased = self.aliases.values().map(|target| match target.split_once('/') {
+        let targets = self.aliases.values().flat_map(|alias| &alias.targets);
+        let aliased = targets.map(|target| match target.model.split_once('/') {
             Some((name, model)) if self.provider(name).is_some() => model.to_owned(),
-            Some(_) | None => target.clone(),
+            Some(_) | None => target.model.clone(),
         });
         listed.chain(aliased).collect()
     }
@@ -208,7 +226,7 @@ impl Config {
             ..Upstream::plain("demo", dialect.any())
         });
         // The model `demo` works even where another provider is the default.
-        self.aliases.entry("demo".to_owned()).or_insert_with(|| "demo/demo".to_owned());
+        self.aliases.entry("demo".to_owned()).or_insert_with(|| "demo/demo".into());
         if alone {
             self.default_provider = self.providers.len() - 1;
         }
@@ -235,18 +253,6 @@ fn default(written: Option<&str>, providers: &[Upstream], mistakes: &mut Vec<Str
     }
 }
 
-fn check_aliases(aliases: &BTreeMap<String, String>, mistakes: &mut Vec<String>) {
-    for (alias, target) in aliases {
-        if target.trim().is_empty() {
-            mistakes.push(format!(
-                "aliases.{alias}: is empty; expected a model such as \"groq/llama-3.3-70b-versatile\""
-            ));
-        } else if aliases.contains_key(target) {
-            mistakes.push(format!("aliases.{alias}: \"{target}\" is an alias itself; expected a model"));
-        }
-    }
-}
-
 impl fmt::Display for Config {
     /// What is in force, with secrets hidden: the answer of `millpond check`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -257,8 +263,8 @@ impl fmt::Display for Config {
         if let Some(address) = self.admin_listen {
             writeln!(f, "admin_listen = \"{address}\"")?;
         }
-        let Limits { body_bytes, frame_bytes, headers_after, keep_alive, connect_timeout, .. } = self.limits;
-        let Limits { idle_timeout, drain, drain_limit, .. } = self.limits;
+        let Limits { body_bytes, frame_bytes, headers_after, keep_alive, .. } = self.limits;
+        let Limits { drain, drain_limit, .. } = self.limits;
         let on_disconnect = match self.limits.on_disconnect {
             OnDisconnect::Cancel => "cancel",
             OnDisconnect::Drain => "drain",
@@ -268,13 +274,12 @@ impl fmt::Display for Config {
         for (name, span) in [
             ("headers_after", headers_after),
             ("keep_alive", keep_alive),
-            ("connect_timeout", connect_timeout),
-            ("idle_timeout", idle_timeout),
             ("drain", drain),
             ("drain_limit", drain_limit),
         ] {
             writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
         }
+        write!(f, "{}{}{}", self.deadlines, self.retry, self.breaker)?;
         for provider in self.set_up() {
             writeln!(f, "\n[providers.{}]\ndialect = \"{}\"", provider.name, provider.dialect.name())?;
             if let Ok(url) = &provider.base_url {
@@ -291,7 +296,7 @@ impl fmt::Display for Config {
             writeln!(f, "\n[aliases]")?;
         }
         for (alias, target) in &self.aliases {
-            writeln!(f, "{alias} = \"{target}\"")?;
+            writeln!(f, "{alias} = {target}")?;
         }
         reasoning_memory::write(self.reasoning_memory, f)?;
         telemetry::write(&self.telemetry, f)

@@ -1,12 +1,13 @@
 //! A provider as it is configured: its row of the table, and what the file says of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::file::{FinishQuirk, ProviderFile, QuirksFile};
-use super::{Credentials, Env, Secret, aws};
+use super::{Credentials, Deadlines, Env, Secret, aws};
 use crate::dialect::AnyDialect;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::provider::{self, Auth, Provider};
@@ -34,6 +35,10 @@ pub struct Upstream {
     pub headers: HeaderMap,
     /// Models to list, besides those that the provider lists.
     pub models: Vec<String>,
+    /// How long it may take.
+    pub deadlines: Deadlines,
+    /// What is different for one of its models: the whole provider, as it is for that model.
+    pub per_model: BTreeMap<String, Upstream>,
     /// It has its key, or the file names it: it is used for bare models and listed.
     pub is_set_up: bool,
 }
@@ -43,6 +48,11 @@ impl Upstream {
     pub fn secret(&self) -> Option<&Secret> {
         let token = self.credentials.as_ref().and_then(|credentials| credentials.session_token.as_ref());
         self.key.as_ref().or(token)
+    }
+
+    /// The provider as it is for a model.
+    pub fn of_model(&self, model: &str) -> &Upstream {
+        self.per_model.get(model).unwrap_or(self)
     }
 
     pub(super) fn plain(name: &str, dialect: AnyDialect) -> Upstream {
@@ -57,6 +67,8 @@ impl Upstream {
             key_env: None,
             headers: HeaderMap::new(),
             models: Vec::new(),
+            deadlines: Deadlines::default(),
+            per_model: BTreeMap::new(),
             is_set_up: false,
         }
     }
@@ -105,12 +117,16 @@ fn base_url(template: &str, env: Env<'_>) -> Result<Url, String> {
 /// One `[providers.NAME]` that is being read.
 pub(super) struct Place<'a> {
     pub(super) name: &'a str,
+    /// The table it stands in, as it is written.
+    pub(super) table: String,
+    /// Of a provider that says nothing else.
+    pub(super) deadlines: Deadlines,
     pub(super) mistakes: &'a mut Vec<String>,
 }
 
 impl Place<'_> {
     fn wrong(&mut self, field: &str, what: impl fmt::Display) {
-        self.mistakes.push(format!("providers.{}.{field}: {what}", self.name));
+        self.mistakes.push(format!("{}.{field}: {what}", self.table));
     }
 
     /// The provider with what the file says of it.
@@ -127,7 +143,9 @@ impl Place<'_> {
             ));
         }
         let is_new = known.is_none();
-        let mut provider = known.unwrap_or_else(|| Upstream::plain(self.name, OpenAiChat::PLAIN.any()));
+        let deadlines = self.deadlines;
+        let new = || Upstream { deadlines, ..Upstream::plain(self.name, OpenAiChat::PLAIN.any()) };
+        let mut provider = known.unwrap_or_else(new);
         if let Some(name) = &written.dialect {
             match self.dialect(name) {
                 Some(dialect) => {
@@ -171,6 +189,10 @@ impl Place<'_> {
             None => {}
         }
         provider.key = self.key(&written, env).or(provider.key);
+        for field in written.deadlines().mistakes() {
+            self.wrong(field, "must be longer than zero");
+        }
+        provider.deadlines = written.deadlines().over(provider.deadlines);
         if let Some(name) = written.api_key_header {
             match name.parse() {
                 Ok(name) => provider.key_header = Some(name),
@@ -187,7 +209,23 @@ impl Place<'_> {
         provider.dialect = with_quirks(provider.dialect, &written.quirks);
         provider.credentials = credentials(provider.auth, &provider.base_url, env);
         provider.is_set_up = provider.base_url.is_ok();
+        for (model, written) in written.per_model {
+            let own = self.of_model(&model, provider.clone(), written, env);
+            provider.per_model.insert(model, own);
+        }
         provider
+    }
+
+    /// The provider with what the file says of one model.
+    fn of_model(&mut self, model: &str, base: Upstream, written: ProviderFile, env: Env<'_>) -> Upstream {
+        let table = format!("{}.per_model.\"{model}\"", self.table);
+        let deadlines = self.deadlines;
+        let mut place = Place { name: self.name, table, deadlines, mistakes: &mut *self.mistakes };
+        if !written.models.is_empty() || !written.per_model.is_empty() {
+            place.wrong("models", "stands in the provider's own table; so does per_model");
+        }
+        let base = Upstream { per_model: BTreeMap::new(), models: Vec::new(), ..base };
+        place.provider(Some(base), ProviderFile { per_model: BTreeMap::new(), ..written }, env)
     }
 
     /// The dialect of that name, with the quirks of the table where it has them.

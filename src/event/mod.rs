@@ -91,6 +91,30 @@ pub enum Delta<'a> {
     End,
 }
 
+impl Delta<'_> {
+    /// True for a part of the answer, its finish or its end; false for what is on every chunk, or on chunks
+    /// that are sent to be heard of.
+    pub fn says_something(&self) -> bool {
+        match self {
+            Delta::Id(_)
+            | Delta::Model(_)
+            | Delta::Created(_)
+            | Delta::Choice { .. }
+            | Delta::Usage(..)
+            | Delta::Unknown(Scope::Answer | Scope::Choice(_), _) => false,
+            Delta::Reasoning { text, .. } | Delta::Text { text, .. } | Delta::Refusal { text, .. } => {
+                !text.is_empty()
+            }
+            Delta::Unknown(Scope::Delta(_), field) => !field.says_nothing(),
+            Delta::Detail { .. }
+            | Delta::Tool { .. }
+            | Delta::Finish { .. }
+            | Delta::Error(_)
+            | Delta::End => true,
+        }
+    }
+}
+
 /// Where an unknown field stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -109,6 +133,14 @@ pub enum Said<'a> {
     Next(Cow<'a, str>),
     /// Everything said so far, and perhaps more.
     Whole(Cow<'a, str>),
+}
+
+impl Said<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Said::Next(text) | Said::Whole(text) => text.is_empty(),
+        }
+    }
 }
 
 /// One item of structured reasoning.

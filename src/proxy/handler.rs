@@ -2,31 +2,26 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
 use super::App;
 use super::answer::Answer;
+use super::plan::Plan;
 use super::relay::{Form, Parts, Relay};
-use super::route::{Route, route};
-use super::{sign, upstream};
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
-use crate::dialect::{Outgoing, Target, framer};
 use crate::error::{Error, Refusal};
-use crate::normalize::Birth;
-use crate::observe::{End, Outcome, Routed, Watch};
-use crate::pipeline::Pipeline;
-use crate::recall::Scope;
+use crate::observe::{End, Outcome, Watch};
 use crate::telemetry::Accepted;
 
 /// How much of a body that is refused is read past, in bytes.
@@ -83,91 +78,39 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
         observer.received();
     }
     let received = Instant::now();
-    let mut chat = Chat::read(&body)?;
+    let chat = Chat::read(&body)?;
     drop(body);
-    let (relay, dropped) = ask(app, &mut chat, headers, watch, received)?;
-    let answer = Answer::new(relay);
-    let limits = app.config.limits;
-    let response =
-        if chat.stream { stream(answer, limits.headers_after).await } else { object(answer).await };
-    response.map(|response| with_dropped(response, &dropped))
+    let is_stream = chat.stream;
+    let answer = Answer::new(ask(app, chat, headers, watch, received)?);
+    if is_stream { stream(answer, app.config.limits.headers_after).await } else { object(answer).await }
 }
 
-/// Names the fields of the request that the provider cannot take and that were left out.
-fn with_dropped(mut response: Response, dropped: &[String]) -> Response {
-    if !dropped.is_empty()
-        && let Ok(names) = HeaderValue::from_str(&dropped.join(", "))
-    {
-        response.headers_mut().insert("x-millpond-dropped", names);
-    }
-    response
-}
-
-/// Makes the relay that asks the provider which the chat's model names, and tells what it cannot be asked.
-/// Reasoning that the client left out returns to the chat first.
-/// The relay takes the watch with it.
+/// Makes the relay that asks whom the chat's model names. It takes the watch with it.
 fn ask(
     app: &App,
-    chat: &mut Chat,
+    chat: Chat,
     client_headers: &HeaderMap,
     watch: &mut Watch,
     received: Instant,
-) -> Result<(Box<Relay>, Vec<String>), Error> {
-    let named = chat.model.clone();
-    let Route { upstream, model } =
-        route(&app.config, &named).ok_or_else(|| Error::NoSuchModel(named.clone()))?;
-    let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
-        provider: upstream.name.clone(),
-        variable: variable.clone(),
-    })?;
-    upstream::check_key(upstream, model, client_headers)?;
-    let dialect = upstream.dialect.as_dialect();
-    let notes = app.memory.as_ref().map(|memory| {
-        let authorization = client_headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-        let scope = Scope::new(&upstream.name, model, authorization);
-        memory.restore(chat, scope, dialect.quirks().is_foreign)
-    });
-    let target = Target { provider: &upstream.name, base_url, model };
-    let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
-    upstream::authorize(upstream, client_headers, request.headers_mut())?;
-    sign::sign(upstream, &mut request, SystemTime::now())?;
-    let mut request = upstream::to_reqwest(request)?;
-    if let Some(observer) = watch.observer() {
-        observer.routed(&Routed { provider: &upstream.name, model, url: request.url(), chat });
-        let url = request.url().clone();
-        observer.sending(&url, request.headers_mut());
-    }
-    let limits = app.config.limits;
-    let birth = Birth {
-        id: uuid::Uuid::new_v4().simple().to_string(),
-        model: model.to_owned(),
-        created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-    };
+) -> Result<Box<Relay>, Error> {
+    let (is_stream, include_usage) = (chat.stream, chat.include_usage);
+    let mut plan = Plan::new(&app.shared, &app.clients, chat, client_headers, received)?;
+    let first = plan.first(watch)?;
     let reasoning = app.config.reasoning_field;
-    let form = if chat.stream {
-        Form::Stream(Stream::new(&upstream.name, chat.include_usage, reasoning))
+    let form = if is_stream {
+        Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
     } else {
         Form::Object(Box::new(Fold::new(reasoning)))
     };
-    let relay = Relay::new(Parts {
-        sending: Box::pin(app.client.execute(request)),
-        pipeline: Pipeline::new(
-            framer(dialect, limits.frame_bytes),
-            dialect.decoder(),
-            dialect.quirks(),
-            birth,
-        ),
+    Ok(Relay::new(Parts {
+        first,
+        plan,
         form,
-        limits,
-        provider: upstream.name.clone(),
-        model: model.to_owned(),
-        key: upstream.secret().cloned(),
+        limits: app.config.limits,
         watch: std::mem::take(watch),
-        notes,
         received,
         notice: app.drain.notice(),
-    });
-    Ok((relay, dropped))
+    }))
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
@@ -275,9 +218,7 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = json(self.status(), self.body());
-        if let Some(headers) = self.headers() {
-            response.headers_mut().extend(headers.clone());
-        }
+        response.headers_mut().extend(self.headers());
         response
     }
 }

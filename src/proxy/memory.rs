@@ -24,11 +24,16 @@ impl Memory {
         Memory { limits, inner: Mutex::new(recall::Memory::new(limits)) }
     }
 
-    /// Puts the reasoning back that the client left out, and begins the notes of the answer.
-    pub(super) fn restore(self: &Arc<Self>, chat: &mut Chat, scope: Scope, is_foreign: bool) -> NoteTaker {
-        if !self.lock().is_empty() {
-            recall::restore(chat, &scope, |key| self.lock().find(Instant::now(), key));
+    /// The chat with the reasoning that the client left out, if some is known.
+    pub(super) fn restore(&self, chat: &Chat, scope: &Scope) -> Option<Chat> {
+        if self.lock().is_empty() {
+            return None;
         }
+        recall::restore(chat, scope, |key| self.lock().find(Instant::now(), key))
+    }
+
+    /// Begins the notes of the answer to a chat.
+    pub(super) fn notes(self: &Arc<Self>, chat: &Chat, scope: Scope, is_foreign: bool) -> NoteTaker {
         let notes = Some(Notes::new(chat, scope, self.limits, is_foreign));
         NoteTaker { memory: Arc::clone(self), notes }
     }

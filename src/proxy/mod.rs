@@ -1,17 +1,22 @@
 //! The edge: everything that does I/O for an answer.
 //!
-//! [`serve`] listens; `handler` reads a request and finds its `route`; `upstream` prepares what is sent to
-//! the provider; `relay` is the answer on its way back, `memory` what is kept of
+//! [`serve`] listens; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
+//! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
+//! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
 //! it for clients that forget, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
 mod admin;
 mod answer;
+mod attempt;
 mod drain;
 mod handler;
+mod health;
 mod memory;
 mod models;
+mod plan;
 mod relay;
+mod retry;
 mod route;
 mod sign;
 mod turns;
@@ -56,20 +61,24 @@ struct Shared {
     models: models::Cache,
     /// Unless it is switched off.
     memory: Option<Arc<memory::Memory>>,
+    health: health::Health,
+    budget: retry::Budget,
 }
 
 /// What all requests of one runtime share.
 struct App {
     shared: Arc<Shared>,
     /// Connections belong to the runtime that opened them.
-    client: reqwest::Client,
+    clients: Arc<upstream::Clients>,
     drain: Drain,
 }
 
 impl Shared {
     fn new(config: Config, telemetry: Telemetry) -> Shared {
         let memory = config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits)));
-        Shared { config, telemetry, models: models::Cache::default(), memory }
+        let health = health::Health::new(config.breaker);
+        let budget = retry::Budget::new(&config.retry);
+        Shared { config, telemetry, models: models::Cache::default(), memory, health, budget }
     }
 }
 
@@ -97,8 +106,8 @@ async fn run(
     shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let client = upstream::client(&shared.config.limits).map_err(std::io::Error::other)?;
-    let app = Arc::new(App { shared, client, drain: Drain::default() });
+    let clients = Arc::new(upstream::Clients::new(&shared.config).map_err(std::io::Error::other)?);
+    let app = Arc::new(App { shared, clients, drain: Drain::default() });
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small writes");

@@ -117,7 +117,7 @@ async fn fetch(app: &App, provider: &Upstream) -> Option<Vec<Model>> {
     *request.method_mut() = Method::GET;
     *request.uri_mut() = url.as_str().parse().ok()?; // A URL is a URI.
     upstream::authorize(provider, &HeaderMap::new(), request.headers_mut()).ok()?; // Keys were checked before.
-    let mut response = app.client.execute(upstream::to_reqwest(request).ok()?).await.ok()?; // The caller tells.
+    let mut response = app.clients.of(provider).execute(upstream::to_reqwest(request).ok()?).await.ok()?; // The caller tells.
     if !response.status().is_success() {
         return None;
     }

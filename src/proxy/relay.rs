@@ -1,60 +1,52 @@
-//! The answer: one value that owns the upstream's body, the pipeline and the encoder.
+//! The answer: one value that owns the attempt in progress, what else may be tried, and the encoder.
 //!
 //! [`Relay::poll_advance`] reads the upstream until there is something to send. The handler calls it while
 //! it waits for the first event, which decides the status line; then the same value becomes the body of
 //! the response. No task and no channel: a client that leaves drops the value, and with it the upstream's
 //! connection. Whoever watches is told of the end when the value is dropped, and of how it ended.
+//!
+//! An attempt that fails before the client has a part of the answer may be followed by another one; the client
+//! sees of it no more than the time that it took.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::attempt::{Attempt, Receiver, Step};
 use super::drain::Notice;
 use super::memory::NoteTaker;
+use super::plan::{Next, Plan, retry_after};
+use super::retry::{Verdict, verdict};
 use super::turns::Turns;
-use super::upstream;
 use crate::api::chat_completions::{Fold, Stream};
 use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
-use crate::dialect::envelope;
-use crate::event::{Event, Fault, FaultCode, Sink};
-use crate::observe::{End, Outcome, Watch};
-use crate::pipeline::Pipeline;
+use crate::event::{Body, Event, Fault, FaultCode, Part, Sink};
+use crate::observe::{End, Observer, Outcome, Watch};
 
-/// How much of a refusal's body is read.
-const REFUSAL_LIMIT: usize = 64 << 10;
 /// The longest answer that is folded into one object.
 const FOLD_LIMIT: usize = 64 << 20;
 /// What a read of the upstream usually becomes.
 const OUT_CAPACITY: usize = 1 << 10;
 /// What leaves at once at most, but for the frame that goes beyond it.
 const OUT_ENOUGH: usize = 16 << 10;
-
-type Sending = Pin<Box<dyn Future<Output = reqwest::Result<reqwest::Response>> + Send>>;
+/// The longest beginning without content that is held back.
+const HELD_AT_MOST: usize = 64 << 10;
 
 /// One answer on its way.
 pub(super) struct Relay {
-    source: Source,
-    pipeline: Pipeline,
+    attempt: Attempt,
+    /// Until the client has a part of the answer.
+    plan: Option<Box<Plan>>,
+    attempts: u32,
     downstream: Downstream,
     limits: Limits,
-    provider: String,
-    model: String,
-    upstream_status: Option<StatusCode>,
-    headers: HeaderMap,
     alarm: Pin<Box<Sleep>>,
     /// The request's body was read.
     received: Instant,
-    /// The upstream was asked.
-    sent: Instant,
-    /// The first event that said something came.
-    answered: Option<Instant>,
-    last_input: Instant,
     last_output: Instant,
     turns: Turns,
     notice: Notice,
@@ -64,26 +56,19 @@ pub(super) struct Relay {
     concluded: bool,
 }
 
-/// Where the bytes come from.
-enum Source {
-    /// The request is on its way.
-    Sending(Sending),
-    /// The upstream refused; its reasons are being read.
-    Refused(StatusCode, reqwest::Body, Vec<u8>),
-    /// The answer is being read.
-    Streaming(reqwest::Body),
-    /// Nothing more is read.
-    Done,
-}
-
 /// Where the events go.
 struct Downstream {
     form: Form,
     out: Vec<u8>,
+    /// The beginning of an answer that said nothing yet: if its attempt fails, nobody needs to know of it.
+    held: Vec<u8>,
     /// A part of the answer was said.
     spoke: bool,
     /// The status line is sent: a fault can only be told in the stream.
     committed: bool,
+    /// The attempt ended with it, and it is not decided yet what becomes of that.
+    failed: Option<Fault>,
+    /// The client is told of it.
     fault: Option<Fault>,
     /// Removed from whatever the upstream says about a failure.
     key: Option<Secret>,
@@ -101,49 +86,93 @@ pub(super) enum Form {
 
 /// What a relay is made of.
 pub(super) struct Parts {
-    pub(super) sending: Sending,
-    pub(super) pipeline: Pipeline,
+    pub(super) first: Next,
+    pub(super) plan: Plan,
     pub(super) form: Form,
     pub(super) limits: Limits,
-    pub(super) provider: String,
-    pub(super) model: String,
-    pub(super) key: Option<Secret>,
     pub(super) watch: Watch,
-    pub(super) notes: Option<NoteTaker>,
     pub(super) received: Instant,
     pub(super) notice: Notice,
 }
 
 impl Sink for Downstream {
     fn event(&mut self, event: &Event<'_>) {
+        if let Event::Fault(fault) = event {
+            self.failed = Some(self.without_key(fault));
+            return;
+        }
+        self.show(event);
+        if self.says_something(event) {
+            self.spoke = true;
+            self.out.append(&mut self.held);
+        }
+        self.encode(event);
+    }
+}
+
+impl Receiver for Downstream {
+    fn observer(&mut self) -> Option<&mut (dyn Observer + 'static)> {
+        self.watch.observer()
+    }
+}
+
+impl Downstream {
+    /// Tells the event to whoever looks on.
+    fn show(&mut self, event: &Event<'_>) {
         if let Some(observer) = self.watch.observer() {
             observer.event(event);
         }
         if let Some(notes) = &mut self.notes {
             notes.event(event);
         }
-        match event {
-            Event::Part(_) | Event::Finish(_) => self.spoke = true,
-            Event::Fault(fault) => {
-                let fault = self.without_key(fault);
-                if self.spoke || self.committed {
-                    self.encode(&Event::Fault(&fault));
-                }
-                self.fault = Some(fault);
-                return;
-            }
-            Event::Start(_) | Event::Usage(_) | Event::Complete => {}
-        }
-        self.encode(event);
     }
-}
 
-impl Downstream {
+    /// True for the first event that the client must have.
+    fn says_something(&self, event: &Event<'_>) -> bool {
+        !self.spoke
+            && match event {
+                Event::Part(Part { body: Body::Nothing, unknown, .. }) => {
+                    !unknown.delta.is_empty() || self.held.len() > HELD_AT_MOST
+                }
+                Event::Part(_) | Event::Finish(_) => true,
+                Event::Start(_) | Event::Usage(_) | Event::Complete | Event::Fault(_) => false,
+            }
+    }
+
     fn encode(&mut self, event: &Event<'_>) {
+        let out = if self.spoke { &mut self.out } else { &mut self.held };
         match &mut self.form {
-            Form::Stream(stream) => stream.event(event, &mut self.out),
+            Form::Stream(stream) => {
+                if out.is_empty() {
+                    out.reserve(OUT_CAPACITY);
+                }
+                stream.event(event, out);
+            }
             Form::Object(fold) => fold.event(event),
         }
+    }
+
+    /// Nothing follows the attempt that failed: the client gets its fault.
+    fn fail(&mut self, fault: Fault) {
+        self.show(&Event::Fault(&fault));
+        if self.spoke || self.committed {
+            self.spoke = true;
+            self.held.clear();
+            self.encode(&Event::Fault(&fault));
+        }
+        self.fault = Some(fault);
+    }
+
+    /// Forgets what the attempt said that failed; another one begins.
+    fn restart(&mut self, provider: &str, key: Option<Secret>, notes: Option<NoteTaker>) {
+        self.held.clear();
+        self.spoke = false;
+        match &mut self.form {
+            Form::Stream(stream) => stream.restart(provider),
+            Form::Object(fold) => fold.restart(),
+        }
+        self.key = key;
+        self.notes = notes;
     }
 
     /// Some providers quote the key that they refuse.
@@ -163,65 +192,58 @@ impl Relay {
     /// Makes the answer to a request that is about to be sent.
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
-        let Parts { sending, pipeline, form, limits, provider, model, key, watch, notes, received, notice } =
-            parts;
+        let Parts { first: Next { attempt, notes }, plan, form, limits, watch, received, notice } = parts;
         // In a box: it is moved through several futures, each of which would have room for it.
-        let mut relay = Box::new(Relay {
-            source: Source::Sending(sending),
-            pipeline,
+        Box::new(Relay {
             downstream: Downstream {
                 form,
                 out: Vec::new(),
+                held: Vec::new(),
                 spoke: false,
                 committed: false,
+                failed: None,
                 fault: None,
-                key,
+                key: attempt.target().key.clone(),
                 watch,
                 notes,
             },
+            attempts: plan.attempts(),
+            plan: Some(Box::new(plan)),
+            // It is sent at once.
+            alarm: Box::pin(sleep_until(now + attempt.target().deadlines.response)),
+            attempt,
             limits,
-            provider,
-            model,
-            upstream_status: None,
-            headers: HeaderMap::new(),
-            alarm: Box::pin(sleep_until(now)),
             received,
-            sent: now,
-            answered: None,
-            last_input: now,
             last_output: now,
             turns: Turns::default(),
             notice,
             status: None,
             concluded: false,
-        });
-        let next = relay.next_alarm();
-        relay.alarm.as_mut().reset(next);
-        relay
+        })
     }
 
     /// Reads the upstream until there is something to send, or the answer ended. What has come already is
     /// taken at once, however many reads it is, and leaves as one write.
     pub(super) fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.pipeline.is_ended() || self.downstream.out.len() >= OUT_ENOUGH {
+            if self.is_ended() || self.downstream.out.len() >= OUT_ENOUGH {
                 return Poll::Ready(());
             }
-            if self.poll_source(cx).is_ready() {
+            if self.poll_attempt(cx).is_ready() {
                 self.turns.brought();
             } else if self.has_output() {
                 return self.turns.poll(cx);
             } else if self.notice.poll(cx).is_ready() {
-                self.finish(Some(FaultCode::Draining));
+                self.finish(FaultCode::Draining);
             } else {
                 ready!(self.poll_alarm(cx));
             }
         }
     }
 
-    /// True once nothing more comes from the upstream.
+    /// True once nothing more comes from any upstream.
     pub(super) fn is_ended(&self) -> bool {
-        self.pipeline.is_ended()
+        self.attempt.is_ended()
     }
 
     /// The failure of an answer that said nothing yet.
@@ -235,31 +257,36 @@ impl Relay {
 
     /// The status of the upstream's answer, once it came.
     pub(super) fn upstream_status(&self) -> Option<u16> {
-        self.upstream_status.map(|status| status.as_u16())
+        self.attempt.upstream_status()
     }
 
-    /// The provider that was asked.
+    /// The provider that was asked last.
     pub(super) fn provider(&self) -> &str {
-        &self.provider
+        &self.attempt.target().provider
     }
 
-    /// The headers of the answer: those of the upstream that are passed on, who was asked, and how long it
-    /// took until here.
+    /// The headers of the answer: those of the upstream that are passed on, who was asked, how often, what was
+    /// left out of the request, and how long it took until here.
     pub(super) fn response_headers(&self) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        let upstream = self.answered.unwrap_or_else(Instant::now).duration_since(self.sent);
+        let mut headers = self.attempt.headers().clone();
+        let target = self.attempt.target();
+        let upstream = self.attempt.time_to_first_event();
         let ours = self.received.elapsed().saturating_sub(upstream);
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let timing =
             format!("upstream;dur={:.3}, millpond;dur={:.3}", milliseconds(upstream), milliseconds(ours));
+        let (attempts, dropped) = (self.attempts.to_string(), target.dropped.join(", "));
         for (name, value) in [
-            ("x-millpond-provider", self.provider.as_str()),
-            ("x-millpond-model", &self.model),
-            ("x-millpond-attempts", "1"),
+            ("x-millpond-provider", target.provider.as_str()),
+            ("x-millpond-model", &target.model),
+            ("x-millpond-attempts", &attempts),
+            ("x-millpond-dropped", &dropped),
             ("server-timing", &timing),
         ] {
             // A model's name may hold what no header can carry.
-            if let Ok(value) = HeaderValue::from_str(value) {
+            if let Ok(value) = HeaderValue::from_str(value)
+                && !value.is_empty()
+            {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
@@ -271,8 +298,7 @@ impl Relay {
         self.downstream.committed = true;
         self.status = Some(StatusCode::OK);
         self.last_output = Instant::now();
-        let next = self.next_alarm();
-        self.alarm.as_mut().reset(next);
+        self.reset_alarm();
     }
 
     /// The client gets the whole answer at once, with this status.
@@ -289,6 +315,7 @@ impl Relay {
     /// Reads the rest of the answer for its figures; nobody gets it.
     pub(super) async fn drain(mut self: Box<Self>) {
         let limit = self.limits.drain_limit;
+        self.plan = None;
         let _read_on = self.notice.read_on();
         let rest = async {
             while !self.is_ended() {
@@ -317,128 +344,127 @@ impl Relay {
     }
 
     /// One step of the upstream's side.
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.source {
-            Source::Sending(sending) => {
-                let response = ready!(sending.as_mut().poll(cx));
-                self.responded(response);
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let step = ready!(self.attempt.poll(cx, &mut self.downstream));
+        if let Step::Read(at) = step {
+            if let Some(observer) = self.downstream.watch.observer() {
+                observer.arrived(at.into_std(), Instant::now().into_std());
             }
-            Source::Refused(status, body, reasons) => {
-                let status = *status;
-                // If reading them fails, what came of the reasons has to do.
-                if let Some(Ok(frame)) = ready!(Pin::new(body).poll_frame(cx)) {
-                    self.last_input = Instant::now();
-                    let room = REFUSAL_LIMIT - reasons.len();
-                    let data = frame.into_data().unwrap_or_default();
-                    reasons.extend(data.iter().take(room));
-                    if data.len() < room {
-                        return Poll::Ready(());
-                    }
-                }
-                let fault = envelope::read_body(status.as_u16(), &std::mem::take(reasons));
-                self.refuse(fault);
+            if let Form::Object(fold) = &self.downstream.form
+                && fold.size() > FOLD_LIMIT
+            {
+                self.finish(FaultCode::TooLarge);
             }
-            Source::Streaming(body) => match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => self.read(frame),
-                Some(Err(_)) => self.finish(Some(FaultCode::ConnectionLost)),
-                None => self.finish(None),
-            },
-            Source::Done => return Poll::Pending,
         }
+        self.judge();
         Poll::Ready(())
     }
 
-    fn responded(&mut self, response: reqwest::Result<reqwest::Response>) {
-        self.last_input = Instant::now();
-        let response = match response {
-            Ok(response) => http::Response::from(response),
-            Err(error) => {
-                let code = if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
-                if let Some(observer) = self.downstream.watch.observer() {
-                    observer.unreachable(upstream::cause(&error));
-                }
-                let message =
-                    format!("Provider {} cannot be reached: {}.", self.provider, upstream::reason(&error));
-                return self.refuse(Fault { message, ..Fault::new(code) });
+    /// Ends the attempt, because of a fault.
+    fn finish(&mut self, fault: FaultCode) {
+        self.attempt.finish(Some(fault), &mut self.downstream);
+        self.judge();
+    }
+
+    /// Looks at how the attempt goes: whether its target is well, whether another one is made after it.
+    fn judge(&mut self) {
+        let is_void = match &self.downstream.form {
+            Form::Stream(_) => !self.downstream.spoke,
+            Form::Object(_) => true,
+        };
+        if !is_void {
+            self.plan = None;
+        }
+        if let Some(answered) = self.attempt.answered() {
+            let after = self.attempt.time_to_first_event();
+            self.attempt.load().answered(answered, after);
+        }
+        let Some(fault) = self.downstream.failed.take() else {
+            if self.attempt.alarm() < self.alarm.deadline() {
+                self.reset_alarm();
             }
+            return;
         };
-        let (head, body): (_, reqwest::Body) = response.into_parts();
-        self.upstream_status = Some(head.status);
-        if let Some(observer) = self.downstream.watch.observer() {
-            observer.responded(head.status.as_u16(), &head.headers);
+        let now = Instant::now();
+        if let Some(time) = retry_after(self.attempt.headers()) {
+            self.attempt.load().rest(now, time);
         }
-        self.headers = upstream::passed_on(&head.headers, std::time::SystemTime::now());
-        self.source = if head.status.is_success() {
-            Source::Streaming(body)
+        if blames_target(&fault) {
+            self.attempt.load().failed(now);
+        }
+        let next = self.plan.as_mut().and_then(|plan| {
+            let next = plan.next(&self.attempt, &fault, &mut self.downstream.watch)?;
+            self.attempts = plan.attempts();
+            Some(next)
+        });
+        match next {
+            Some(Next { attempt, notes }) => {
+                let target = attempt.target();
+                self.downstream.restart(&target.provider, target.key.clone(), notes);
+                self.attempt = attempt;
+                self.reset_alarm();
+            }
+            None => self.downstream.fail(fault),
+        }
+    }
+
+    /// When the time is next to be looked at. One timer serves all limits, and is set again only when it rings:
+    /// activity costs it nothing.
+    fn reset_alarm(&mut self) {
+        let attempt = self.attempt.alarm().min(self.total());
+        let next = if self.downstream.committed {
+            attempt.min(self.last_output + self.limits.keep_alive)
         } else {
-            Source::Refused(head.status, body, Vec::new())
+            attempt
         };
+        self.alarm.as_mut().reset(next);
     }
 
-    fn read(&mut self, frame: Frame<Bytes>) {
-        let Ok(data) = frame.into_data() else { return }; // Trailers say nothing.
-        self.last_input = Instant::now();
-        if self.downstream.out.is_empty() {
-            self.downstream.out.reserve(OUT_CAPACITY);
-        }
-        self.pipeline.push(&data, &mut self.downstream);
-        if self.answered.is_none() && self.downstream.spoke {
-            self.answered = Some(self.last_input);
-        }
-        if let Some(observer) = self.downstream.watch.observer() {
-            observer.arrived(self.last_input.into_std(), Instant::now().into_std());
-        }
-        if let Form::Object(fold) = &self.downstream.form
-            && fold.size() > FOLD_LIMIT
-        {
-            self.finish(Some(FaultCode::TooLarge));
-        }
-    }
-
-    fn finish(&mut self, fault: Option<FaultCode>) {
-        self.source = Source::Done;
-        self.pipeline.finish(fault, &mut self.downstream);
-    }
-
-    fn refuse(&mut self, fault: Fault) {
-        self.source = Source::Done;
-        self.pipeline.refuse(fault, &mut self.downstream);
-    }
-
-    /// When silence is next to be looked at. One timer serves both limits, and is set again only when it
-    /// rings: activity costs it nothing.
-    fn next_alarm(&self) -> Instant {
-        let keep_alive = self.last_output + self.limits.keep_alive;
-        let idle = self.last_input + self.limits.idle_timeout;
-        if self.downstream.committed { keep_alive.min(idle) } else { idle }
+    /// When the answer has taken too long.
+    fn total(&self) -> Instant {
+        self.received + self.attempt.target().deadlines.total
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.alarm.as_mut().poll(cx));
         let now = Instant::now();
-        if now.duration_since(self.last_input) >= self.limits.idle_timeout {
-            self.finish(Some(FaultCode::Stalled));
-        } else if self.downstream.committed && now.duration_since(self.last_output) >= self.limits.keep_alive
+        if now >= self.total() {
+            let limit = humantime::format_duration(self.attempt.target().deadlines.total);
+            let message = format!("The answer took longer than {limit} (total_timeout).");
+            self.plan = None;
+            self.attempt.fail(Fault { message, ..Fault::new(FaultCode::Timeout) }, &mut self.downstream);
+        } else {
+            self.attempt.ring(now, &mut self.downstream);
+        }
+        self.judge();
+        if self.downstream.committed
+            && !self.is_ended()
+            && now.duration_since(self.last_output) >= self.limits.keep_alive
         {
-            match self.limits.keep_alive_form {
-                KeepAliveForm::Comment => self.downstream.out.extend_from_slice(b": keep-alive\n\n"),
-                KeepAliveForm::Chunk => self.pipeline.keep_alive(&mut self.downstream),
-            }
+            self.keep_alive();
             self.last_output = now;
         }
-        let next = self.next_alarm();
-        self.alarm.as_mut().reset(next);
+        self.reset_alarm();
         Poll::Ready(())
     }
 
-    /// The answer ended. If the upstream's body is at its end as well, its connection can be used again.
-    fn release(&mut self, cx: &mut Context<'_>) {
-        if let Source::Streaming(body) = &mut self.source {
-            // Whatever comes is behind the end mark; only the end itself matters.
-            let _ = Pin::new(body).poll_frame(cx);
+    fn keep_alive(&mut self) {
+        match self.limits.keep_alive_form {
+            KeepAliveForm::Comment => self.downstream.out.extend_from_slice(b": keep-alive\n\n"),
+            KeepAliveForm::Chunk => {
+                self.attempt.keep_alive(&mut self.downstream);
+                // It names the answer: from here on the client has a part of it.
+                self.downstream.spoke = true;
+                self.downstream.out.append(&mut self.downstream.held);
+            }
         }
-        self.source = Source::Done;
     }
+}
+
+/// True for a failure that tells something of the target's health: the client's mistakes do not, and who asks
+/// too often is told when to come back.
+fn blames_target(fault: &Fault) -> bool {
+    verdict(fault) == Verdict::Again && fault.status != 429
 }
 
 impl Relay {
@@ -446,7 +472,7 @@ impl Relay {
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         ready!(self.poll_advance(cx));
         if self.is_ended() {
-            self.release(cx);
+            self.attempt.release(cx);
             // What is handed over now is the last of it.
             self.concluded = true;
         }
@@ -474,12 +500,12 @@ impl Drop for Relay {
             (None, None) if self.concluded => End::Complete,
             (Some(_) | None, None) => End::Disconnected,
         };
-        let usage = self.pipeline.usage();
+        let usage = self.attempt.pipeline().usage();
         self.downstream.watch.end(&Outcome {
             end,
             status: self.status.map(|status| status.as_u16()),
             usage: usage.as_ref(),
-            repairs: Some(self.pipeline.repairs()),
+            repairs: Some(self.attempt.pipeline().repairs()),
         });
     }
 }

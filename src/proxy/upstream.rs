@@ -1,5 +1,6 @@
 //! The upstream's side: the client, the request with its key, the headers that are passed on.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -7,16 +8,44 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{Limits, Upstream};
+use crate::config::{Config, Upstream};
 use crate::error::Error;
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
-/// Makes the client that all requests share: one pool of connections.
-pub(super) fn client(limits: &Limits) -> reqwest::Result<reqwest::Client> {
+/// The clients of one runtime, each a pool of connections: one for all upstreams that connect alike.
+#[derive(Debug)]
+pub(super) struct Clients {
+    usual: reqwest::Client,
+    others: HashMap<Duration, reqwest::Client>,
+}
+
+impl Clients {
+    /// Makes the clients for all upstreams.
+    pub(super) fn new(config: &Config) -> reqwest::Result<Clients> {
+        let usual = config.deadlines.connect;
+        let mut others = HashMap::new();
+        for provider in &config.providers {
+            for upstream in std::iter::once(provider).chain(provider.per_model.values()) {
+                let connect = upstream.deadlines.connect;
+                if connect != usual && !others.contains_key(&connect) {
+                    others.insert(connect, client(connect)?);
+                }
+            }
+        }
+        Ok(Clients { usual: client(usual)?, others })
+    }
+
+    /// The client for an upstream.
+    pub(super) fn of(&self, upstream: &Upstream) -> &reqwest::Client {
+        self.others.get(&upstream.deadlines.connect).unwrap_or(&self.usual)
+    }
+}
+
+fn client(connect: Duration) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("millpond/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(limits.connect_timeout)
+        .connect_timeout(connect)
         // A redirect could carry the key to another host.
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)

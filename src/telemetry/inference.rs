@@ -19,7 +19,7 @@ use super::request::end_reason;
 use super::scrape::{Exemplar, labels};
 use super::semconv::{self, Metric};
 use super::{Inner, span};
-use crate::event::{Event, Finish, Part, Usage};
+use crate::event::{Event, Fault, Finish, Part, Usage};
 use crate::json;
 use crate::observe::{End, Outcome, Routed, Unreachable};
 
@@ -37,6 +37,8 @@ pub(super) struct Inference {
     of_provider: Arc<OfProvider>,
     span: Option<Span>,
     context: Context,
+    /// Another target than the first was asked.
+    is_rerouted: bool,
     attempt: Option<Attempt>,
     attempts: u32,
     /// The request's body was read.
@@ -102,10 +104,6 @@ impl Inference {
         let span = shared.tracer.as_ref().map(|tracer| {
             let mut attributes = vec![
                 KeyValue::new(semconv::OPERATION, "chat"),
-                KeyValue::new(semconv::PROVIDER, name.to_owned()),
-                KeyValue::new(semconv::REQUEST_MODEL, route.model.to_owned()),
-                KeyValue::new(semconv::SERVER_ADDRESS, host.clone()),
-                KeyValue::new(semconv::SERVER_PORT, i64::from(port)),
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
                 KeyValue::new(semconv::API_TYPE, "chat_completions"),
             ];
@@ -133,6 +131,7 @@ impl Inference {
             of_provider,
             span,
             context,
+            is_rerouted: false,
             attempt: None,
             attempts: 0,
             received,
@@ -147,8 +146,38 @@ impl Inference {
         }
     }
 
+    /// Another attempt is to be made, perhaps at another target.
+    pub(super) fn reroute(&mut self, route: &Routed<'_>) {
+        if route.provider == self.provider && route.model == self.model {
+            return;
+        }
+        self.is_rerouted = true;
+        let name = semconv::provider_name(route.provider);
+        self.of_provider.active.add(-1);
+        self.of_provider = self.shared.metrics.provider(name);
+        self.of_provider.active.add(1);
+        self.provider = route.provider.to_owned();
+        self.model = route.model.to_owned();
+        self.host = route.url.host_str().unwrap_or_default().to_owned();
+        self.port = route.url.port_or_known_default().unwrap_or_default();
+    }
+
+    /// The attempt failed, and what its answer said is void.
+    pub(super) fn retrying(&mut self, fault: &Fault) {
+        let end = End::Fault(fault);
+        let error = self.error_type(&end);
+        self.end_attempt(error.as_deref());
+        self.attempt = None;
+        self.series = None;
+        self.first = None;
+        self.spoke = false;
+        self.answer = Answer::default();
+        if self.said.is_some() {
+            self.said = Some(Box::new(Said::new(self.shared.settings.content_bytes)));
+        }
+    }
+
     pub(super) fn sending(&mut self, url: &Url, headers: &mut HeaderMap) {
-        self.end_attempt(None);
         let resent = i64::from(self.attempts);
         self.attempts += 1;
         let span = self.shared.tracer.as_ref().map(|tracer| {
@@ -236,7 +265,7 @@ impl Inference {
 
     pub(super) fn end(&mut self, outcome: &Outcome<'_>) -> Summary {
         let error = self.error_type(&outcome.end);
-        self.end_attempt(Some((error.as_deref(), &outcome.end)));
+        self.end_attempt(error.as_deref());
         let usage = outcome.usage;
         let cost = usage.and_then(|usage| cost(usage, &self.provider, &self.model, &self.shared.settings));
         self.record(outcome, error.as_deref(), cost);
@@ -289,18 +318,13 @@ impl Inference {
         }
     }
 
-    /// Ends the attempt that is under way; without an end, because another one begins.
-    fn end_attempt(&mut self, end: Option<(Option<&str>, &End<'_>)>) {
+    /// Ends the attempt that is under way, if there is one.
+    fn end_attempt(&mut self, error: Option<&str>) {
         let Some(attempt) = &mut self.attempt else { return };
-        let refused = attempt.status.filter(|status| *status >= 300).map(|status| status.to_string());
-        let error = match end {
-            Some((error, _)) => error.map(str::to_owned),
-            None => refused.or_else(|| attempt.cause.map(|cause| cause.as_str().to_owned())),
-        };
         let metrics = &self.shared.metrics;
         let duration = attempt.sent.elapsed().as_secs_f64();
         let status = attempt.status.map(|status| KeyValue::new(semconv::HTTP_STATUS, i64::from(status)));
-        match (&self.series, &error, attempt.status) {
+        match (&self.series, error, attempt.status) {
             (Some(series), None, Some(200)) => series.client_duration.record(duration),
             (_, _, _) => {
                 let mut attributes = vec![
@@ -309,21 +333,21 @@ impl Inference {
                     KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
                 ];
                 attributes.extend(status.clone());
-                attributes.extend(error.clone().map(|error| KeyValue::new(semconv::ERROR_TYPE, error)));
+                attributes.extend(error.map(|error| KeyValue::new(semconv::ERROR_TYPE, error.to_owned())));
                 metrics.client_duration.record(duration, &attributes);
             }
         }
-        match &error {
+        match error {
             None => self.of_provider.ok.add(1),
             Some(error) => {
                 let provider = KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone());
-                metrics.attempts.add(1, &[provider, KeyValue::new(semconv::OUTCOME, error.clone())]);
+                metrics.attempts.add(1, &[provider, KeyValue::new(semconv::OUTCOME, error.to_owned())]);
             }
         }
         let Some(mut span) = attempt.span.take() else { return };
         span.set_attributes(status);
         if let Some(error) = error {
-            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error));
+            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error.to_owned()));
             span.set_status(Status::error(""));
         }
         span.end();
@@ -459,7 +483,18 @@ impl Inference {
 
     fn end_span(&mut self, outcome: &Outcome<'_>, error: Option<String>, cost: Option<f64>) {
         let Some(mut span) = self.span.take() else { return };
-        let mut attributes = Vec::with_capacity(20);
+        let mut attributes = Vec::with_capacity(24);
+        // Not before it is known who answers.
+        attributes.extend([
+            KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone()),
+            KeyValue::new(semconv::REQUEST_MODEL, self.model.clone()),
+            KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
+            KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
+        ]);
+        if self.is_rerouted {
+            span.update_name(format!("chat {}", self.model));
+            attributes.push(KeyValue::new(semconv::FALLBACK, true));
+        }
         let first = self.time_to_first();
         let answer = std::mem::take(&mut self.answer);
         attributes.extend(answer.attributes());

@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::Span;
 
 use super::inference::{Inference, Summary};
 use super::{Accepted, Inner, semconv};
-use crate::event::Event;
+use crate::event::{Event, Fault};
 use crate::observe::{End, Observer, Outcome, Routed, Unreachable};
 
 /// Paths that machines ask for over and over: no span, no metric, and a log line for the curious only.
@@ -179,6 +179,9 @@ impl Observer for Request {
     }
 
     fn routed(&mut self, route: &Routed<'_>) {
+        if let Some(inference) = &mut self.inference {
+            return inference.reroute(route);
+        }
         let context = self.context();
         let inference = Inference::new(Arc::clone(&self.shared), route, context, self.received);
         self.inference = Some(Box::new(inference));
@@ -199,6 +202,12 @@ impl Observer for Request {
     fn unreachable(&mut self, cause: Unreachable) {
         if let Some(inference) = &mut self.inference {
             inference.unreachable(cause);
+        }
+    }
+
+    fn retrying(&mut self, fault: &Fault) {
+        if let Some(inference) = &mut self.inference {
+            inference.retrying(fault);
         }
     }
 

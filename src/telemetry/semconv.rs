@@ -111,6 +111,8 @@ pub const USER_AGENT: &str = "user_agent.original";
 
 /// The model as the client named it.
 pub const ROUTE: &str = "millpond.route";
+/// True if another target than the first was asked.
+pub const FALLBACK: &str = "millpond.fallback";
 /// How many attempts were made.
 pub const ATTEMPTS: &str = "millpond.attempts";
 /// `complete`, a fault's code, or `client_disconnect`.

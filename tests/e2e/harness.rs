@@ -55,8 +55,10 @@ impl Proxy {
         Proxy::start_in(|_| None, config).await
     }
 
-    /// Starts it in another environment.
+    /// Starts it in another environment. Upstreams are asked once, unless the config says how often.
     pub async fn start_in(env: fn(&str) -> Option<String>, config: &str) -> Proxy {
+        let once = if config.contains("retry") { "" } else { "retry.attempts = 1\n" };
+        let config = &format!("{once}{config}");
         let file = File::parse(config).unwrap_or_else(|error| panic!("{error}"));
         let config = Config::new(file, None, &env).unwrap_or_else(|error| panic!("{error}"));
         let listener = listen().await;

@@ -52,6 +52,11 @@ impl Fold {
         }
     }
 
+    /// Begins again, with another answer.
+    pub fn restart(&mut self) {
+        *self = Fold::new(self.reasoning);
+    }
+
     /// Takes the next event.
     pub fn event(&mut self, event: &Event<'_>) {
         match event {

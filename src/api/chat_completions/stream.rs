@@ -20,6 +20,12 @@ impl Stream {
         Stream { provider: provider.to_owned(), include_usage, reasoning, envelope: Vec::new() }
     }
 
+    /// Begins again, with another answer; of the first one nothing was sent.
+    pub fn restart(&mut self, provider: &str) {
+        self.provider = provider.to_owned();
+        self.envelope.clear();
+    }
+
     /// Appends the lines for one event.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
