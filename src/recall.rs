@@ -204,12 +204,17 @@ fn asked(before: &[&str]) -> Key {
 }
 
 /// Puts what `find` knows into the messages of the assistant that come back without any structured
-/// reasoning.
-pub fn restore(chat: &mut Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Option<Arc<str>>) {
+/// reasoning. With `reads_calls`, the signature that a call brings is reasoning enough.
+pub fn restore(
+    chat: &mut Chat,
+    scope: &Scope,
+    reads_calls: bool,
+    mut find: impl FnMut(&Key) -> Option<Arc<str>>,
+) {
     let Some(field) = chat.fields.iter_mut().rev().find(|field| field.name == "messages") else { return };
     let raws = json::elements(&field.value);
     let known = |(at, raw): (usize, &&str)| {
-        let key = key(scope, raw, raws.get(..at).unwrap_or_default())?;
+        let key = key(scope, raw, raws.get(..at).unwrap_or_default(), reads_calls)?;
         Some((at, find(&key)?))
     };
     let found: Vec<(usize, Arc<str>)> = raws.iter().enumerate().filter_map(known).collect();
@@ -235,9 +240,9 @@ pub fn restore(chat: &mut Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Opt
 }
 
 /// The key of a message that lacks its reasoning; `before` are those before it.
-fn key(scope: &Scope, raw: &str, before: &[&str]) -> Option<Key> {
+fn key(scope: &Scope, raw: &str, before: &[&str], reads_calls: bool) -> Option<Key> {
     let message = Message::read(0, raw).ok()?; // The dialect says what is wrong with it.
-    let is_signed = message.calls.iter().any(|call| call.signature.is_some());
+    let is_signed = reads_calls && message.calls.iter().any(|call| call.signature.is_some());
     if message.role != Role::Assistant || !message.details.is_empty() || is_signed {
         return None;
     }
@@ -396,7 +401,7 @@ mod tests {
         let mut chat = chat(messages);
         let find =
             |key: &Key| kept.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str().into());
-        restore(&mut chat, scope, find);
+        restore(&mut chat, scope, true, find);
         assert_eq!(chat.field("messages"), Some(format!("[{expect}]").as_str()));
     }
 
@@ -427,6 +432,19 @@ mod tests {
             let message = format!("{open},\"reasoning_details\":{nothing}}}");
             check(&message, &scope(), &kept, &format!("{open},\"reasoning_details\":[{SIGNED}]}}"));
         }
+    }
+
+    #[test]
+    fn a_signed_call_is_enough_where_signatures_of_calls_are_read() {
+        let kept = kept(QUESTION, vec![reasoning(&[SIGNED.into()]), call(ID, "weather")]);
+        let message =
+            written(ID, "weather").replace("\"id\"", "\"extra_content\":{\"signature\":\"s\"},\"id\"");
+        check(&message, &scope(), &kept, &message);
+        let mut chat = chat(&message);
+        restore(&mut chat, &scope(), false, |key| {
+            kept.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str().into())
+        });
+        assert_eq!(chat.field("messages"), Some(format!("[{}]", signed(&message)).as_str()));
     }
 
     #[test]

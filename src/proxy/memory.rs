@@ -24,10 +24,11 @@ impl Memory {
         Memory { limits, inner: Mutex::new(recall::Memory::new(limits)) }
     }
 
-    /// Puts the reasoning back that the client left out, and begins the notes of the answer.
+    /// Puts the reasoning back that the client left out, and begins the notes of the answer. Chat completions
+    /// have reasoning in one place, and mostly no signatures on calls.
     pub(super) fn restore(self: &Arc<Self>, chat: &mut Chat, scope: Scope, is_foreign: bool) -> NoteTaker {
         if !self.lock().is_empty() {
-            recall::restore(chat, &scope, |key| self.lock().find(Instant::now(), key));
+            recall::restore(chat, &scope, is_foreign, |key| self.lock().find(Instant::now(), key));
         }
         let notes = Some(Notes::new(chat, scope, self.limits, is_foreign));
         NoteTaker { memory: Arc::clone(self), notes }
