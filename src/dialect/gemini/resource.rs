@@ -8,7 +8,7 @@ use crate::dialect::Target;
 /// one takes the place of that segment and all behind it.
 ///
 /// Source: <https://ai.google.dev/api/generate-content>,
-/// <https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/streamGenerateContent>
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest-rpc>
 const COLLECTIONS: &[(&str, Option<&str>)] = &[
     ("models", None),
     ("tunedModels", None),
