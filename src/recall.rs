@@ -204,13 +204,18 @@ fn asked(before: &[&str]) -> Key {
 }
 
 /// Puts what `find` knows into the messages of the assistant that come back without any structured
-/// reasoning.
-pub fn restore(chat: &Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Option<Arc<str>>) -> Option<Chat> {
+/// reasoning. With `reads_calls`, the signature that a call brings is reasoning enough.
+pub fn restore(
+    chat: &Chat,
+    scope: &Scope,
+    reads_calls: bool,
+    mut find: impl FnMut(&Key) -> Option<Arc<str>>,
+) -> Option<Chat> {
     let field = chat.fields.iter().rposition(|field| field.name == "messages")?;
     let value = &chat.fields.get(field)?.value;
     let raws = json::elements(value);
     let known = |(at, raw): (usize, &&str)| {
-        let key = key(scope, raw, raws.get(..at).unwrap_or_default())?;
+        let key = key(scope, raw, raws.get(..at).unwrap_or_default(), reads_calls)?;
         Some((at, find(&key)?))
     };
     let found: Vec<(usize, Arc<str>)> = raws.iter().enumerate().filter_map(known).collect();
@@ -236,9 +241,9 @@ pub fn restore(chat: &Chat, scope: &Scope, mut find: impl FnMut(&Key) -> Option<
 }
 
 /// The key of a message that lacks its reasoning; `before` are those before it.
-fn key(scope: &Scope, raw: &str, before: &[&str]) -> Option<Key> {
+fn key(scope: &Scope, raw: &str, before: &[&str], reads_calls: bool) -> Option<Key> {
     let message = Message::read(0, raw).ok()?; // The dialect says what is wrong with it.
-    let is_signed = message.calls.iter().any(|call| call.signature.is_some());
+    let is_signed = reads_calls && message.calls.iter().any(|call| call.signature.is_some());
     if message.role != Role::Assistant || !message.details.is_empty() || is_signed {
         return None;
     }
@@ -397,7 +402,7 @@ mod tests {
         let chat = chat(messages);
         let find =
             |key: &Key| kept.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str().into());
-        let chat = restore(&chat, scope, find).unwrap_or(chat);
+        let chat = restore(&chat, scope, true, find).unwrap_or(chat);
         assert_eq!(chat.field("messages"), Some(format!("[{expect}]").as_str()));
     }
 
@@ -428,6 +433,19 @@ mod tests {
             let message = format!("{open},\"reasoning_details\":{nothing}}}");
             check(&message, &scope(), &kept, &format!("{open},\"reasoning_details\":[{SIGNED}]}}"));
         }
+    }
+
+    #[test]
+    fn a_signed_call_is_enough_where_signatures_of_calls_are_read() {
+        let kept = kept(QUESTION, vec![reasoning(&[SIGNED.into()]), call(ID, "weather")]);
+        let message =
+            written(ID, "weather").replace("\"id\"", "\"extra_content\":{\"signature\":\"s\"},\"id\"");
+        check(&message, &scope(), &kept, &message);
+        let mut chat = chat(&message);
+        restore(&mut chat, &scope(), false, |key| {
+            kept.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str().into())
+        });
+        assert_eq!(chat.field("messages"), Some(format!("[{}]", signed(&message)).as_str()));
     }
 
     #[test]

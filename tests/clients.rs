@@ -4,13 +4,16 @@
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
 //!                                                        └─► a fake provider outside, under the names of those
-//!                                                            that are known to think in tags
+//!                                                            that are known to think in tags, or that speak a
+//!                                                            dialect of their own
 //! ```
 //!
-//! What is expected stands in `clients/manners.json` and `clients/faults.json`, which the scripts share. The SDKs
-//! are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target folder,
-//! again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the first
-//! time. One script alone, against any millpond that serves the fake provider:
+//! What is expected stands in `clients/*.json`, which the scripts share. `native.py` and `protocols.py` ask the fake
+//! provider outside themselves, with the SDKs of the dialects that it speaks.
+//!
+//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target
+//! folder, again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the
+//! first time. One script alone, against any millpond that serves the fake provider:
 //!
 //! ```text
 //! MILLPOND_URL=http://127.0.0.1:8080 target/clients/venv/bin/python tests/clients/python/manners.py
@@ -54,6 +57,16 @@ fn python_speaks_to_the_fake_provider_itself() {
 }
 
 #[test]
+fn python_speaks_every_protocol_to_the_fake_provider() {
+    python("protocols.py");
+}
+
+#[test]
+fn python_calls_tools_over_three_turns() {
+    python("tools.py");
+}
+
+#[test]
 fn node_reads_every_manner() {
     node("manners.mjs");
 }
@@ -61,6 +74,11 @@ fn node_reads_every_manner() {
 #[test]
 fn node_is_told_of_every_fault() {
     node("faults.mjs");
+}
+
+#[test]
+fn node_calls_tools_over_three_turns() {
+    node("tools.mjs");
 }
 
 fn python(script: &str) {
@@ -92,26 +110,41 @@ fn clean(program: &Path) -> Command {
 /// Runs a script against servers of its own, and fails with its output.
 fn check(script: &str, mut command: Command) {
     let outside = Server::start(&["mock", "--listen", "127.0.0.1:0"]);
-    let config = scratch().join(format!("{script}.toml"));
-    fs::write(&config, providers(&outside.url)).expect("the config can be written");
-    let path = config.to_str().expect("the target folder's name is text");
-    let millpond = Server::start(&["--demo", "--listen", "127.0.0.1:0", "--config", path]);
-    if let Err(output) =
-        run(command.env("MILLPOND_URL", &millpond.url).env("MOCK_URL", &outside.url), SCRIPT_LIMIT)
-    {
-        panic!("{script} failed:\n{output}\nmillpond said:\n{}", millpond.said());
+    // It says where its chat completions are; other dialects begin above.
+    let mock = outside.url.trim_end_matches("/v1");
+    let millpond = proxy(script, &providers(mock));
+    let without = format!("[reasoning_memory]\nenabled = false\n{}", providers(mock));
+    let forgetful = proxy(&format!("forgetful-{script}"), &without);
+    command.env("MILLPOND_URL", &millpond.url).env("FORGETFUL_URL", &forgetful.url).env("MOCK_URL", mock);
+    if let Err(output) = run(&mut command, SCRIPT_LIMIT) {
+        panic!("{script} failed:\n{output}\nmillpond said:\n{}\n{}", millpond.said(), forgetful.said());
     }
 }
 
-/// The providers that are known to think in tags, or that speak a dialect of their own, at the fake provider's
-/// address.
+/// Starts the program with a config of this text in a file of this name.
+fn proxy(name: &str, text: &str) -> Server {
+    let config = scratch().join(format!("{name}.toml"));
+    fs::write(&config, text).expect("the config can be written");
+    let path = config.to_str().expect("the target folder's name is text");
+    Server::start(&["--demo", "--listen", "127.0.0.1:0", "--config", path])
+}
+
+/// Providers at the fake provider's address: those that are known to think in tags, and each dialect.
 fn providers(url: &str) -> String {
-    format!(
-        "[providers.huggingface]\nbase_url = \"{url}\"\n\
-         [providers.perplexity]\nbase_url = \"{url}\"\n\
-         [providers.anthropic]\nbase_url = \"{url}\"\n\
-         [providers.think-unopened]\nbase_url = \"{url}\"\nquirks.think_tags = \"open_omitted\"\n"
-    )
+    [
+        ("huggingface", "/v1", ""),
+        ("perplexity", "/v1", ""),
+        ("think-unopened", "/v1", "quirks.think_tags = \"open_omitted\""),
+        ("openrouter", "/v1", ""),
+        ("anthropic", "/v1", "dialect = \"anthropic\""),
+        ("bedrock", "", "dialect = \"bedrock\"\napi_key = \"of-a-test\""),
+        ("cohere", "/v2", "dialect = \"cohere\""),
+        ("google", "/v1beta", "dialect = \"gemini\""),
+        ("ollama", "/api", "dialect = \"ollama\""),
+        ("openai", "/v1", "dialect = \"openai-responses\""),
+    ]
+    .map(|(name, base, more)| format!("[providers.{name}]\nbase_url = \"{url}{base}\"\n{more}\n"))
+    .concat()
 }
 
 /// Makes a virtual environment with the pinned packages, unless it is there.

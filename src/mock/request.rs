@@ -5,6 +5,9 @@ use serde_json::Value;
 /// The most candidates that one request gets.
 const CANDIDATES: u64 = 4;
 
+/// Words that make the model call tools one after the other.
+pub const IN_TURN: &str = "one by one";
+
 /// A request as far as the mock cares.
 ///
 /// It is read leniently: a field of an odd type counts as absent, because checking requests is
@@ -69,16 +72,18 @@ impl Ask {
         body.as_object()?;
         let messages = body.get("messages").unwrap_or(&Value::Null);
         let prompt = messages.to_string();
+        let user = last_user(messages);
+        let in_turn = user.contains(IN_TURN);
         let tool_result = tool_result(messages);
         let calls = match tool_result {
-            Some(_) => Vec::new(),
-            None => calls(&body),
+            Some(_) if !in_turn => Vec::new(),
+            Some(_) | None => calls(&body, in_turn),
         };
         Some(Self {
             model: text(body.get("model")),
             stream: flag(body.get("stream")),
             include_usage: asks_for_usage(&body),
-            user: last_user(messages),
+            user,
             tool_result,
             calls,
             structure: structure(&body),
@@ -136,8 +141,9 @@ pub fn words(content: Option<&Value>) -> String {
     }
 }
 
-/// The tools to call: the one that the client insists on, else the first, or the first two.
-fn calls(body: &Value) -> Vec<Tool> {
+/// The tools to call: the one that the client insists on, else the first, or the first two; in turn, the first
+/// that was not called since the user spoke.
+fn calls(body: &Value, in_turn: bool) -> Vec<Tool> {
     let choice = body.get("tool_choice").or_else(|| body.get("function_call"));
     let choice = choice.unwrap_or(&Value::Null);
     if choice.as_str() == Some("none") {
@@ -148,9 +154,21 @@ fn calls(body: &Value) -> Vec<Tool> {
     if let Some(wanted) = wanted {
         tools.retain(|tool| tool.name == wanted);
     }
+    if in_turn {
+        let called = called(body.get("messages").unwrap_or(&Value::Null));
+        tools.retain(|tool| !called.contains(&tool.name.as_str()));
+    }
     let parallel = body.get("parallel_tool_calls").and_then(Value::as_bool);
-    tools.truncate(if parallel == Some(false) { 1 } else { 2 });
+    tools.truncate(if in_turn || parallel == Some(false) { 1 } else { 2 });
     tools
+}
+
+/// The tools that were called since the user spoke.
+fn called(messages: &Value) -> Vec<&str> {
+    let messages = messages.as_array().into_iter().flatten().rev();
+    let turn = messages.take_while(|message| role(message) != "user");
+    let calls = turn.filter_map(|message| message.get("tool_calls")?.as_array()).flatten();
+    calls.filter_map(|call| call.pointer("/function/name")?.as_str()).collect()
 }
 
 fn offered(body: &Value) -> Vec<Tool> {
@@ -224,6 +242,23 @@ mod tests {
         let result = tools(result);
         assert!(names(&result).is_empty());
         assert_eq!(result.tool_result.as_deref(), Some("18 °C"));
+    }
+
+    #[test]
+    fn tools_are_called_in_turn_if_the_user_says_so() {
+        let call = |name: &str| {
+            let call = serde_json::json!({"function": {"name": name}});
+            [
+                serde_json::json!({"role": "assistant", "tool_calls": [call]}),
+                serde_json::json!({"role": "tool", "content": "18 °C"}),
+            ]
+        };
+        let mut messages = vec![serde_json::json!({"role": "user", "content": "one by one"})];
+        for name in ["a", "b", "c"] {
+            assert_eq!(names(&tools(serde_json::json!({"messages": messages}))), [name]);
+            messages.extend(call(name));
+        }
+        assert!(names(&tools(serde_json::json!({"messages": messages}))).is_empty());
     }
 
     #[test]

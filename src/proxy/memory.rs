@@ -24,12 +24,13 @@ impl Memory {
         Memory { limits, inner: Mutex::new(recall::Memory::new(limits)) }
     }
 
-    /// The chat with the reasoning that the client left out, if some is known.
-    pub(super) fn restore(&self, chat: &Chat, scope: &Scope) -> Option<Chat> {
+    /// The chat with the reasoning that the client left out, if some is known. Chat completions have
+    /// reasoning in one place, and mostly no signatures on calls.
+    pub(super) fn restore(&self, chat: &Chat, scope: &Scope, is_foreign: bool) -> Option<Chat> {
         if self.lock().is_empty() {
             return None;
         }
-        recall::restore(chat, scope, |key| self.lock().find(Instant::now(), key))
+        recall::restore(chat, scope, is_foreign, |key| self.lock().find(Instant::now(), key))
     }
 
     /// Begins the notes of the answer to a chat.

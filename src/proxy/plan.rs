@@ -142,7 +142,8 @@ impl Plan {
     /// An attempt at the target in turn, perhaps after one that failed. Reasoning that the client left out
     /// returns to the chat first.
     fn attempt(&mut self, after: Option<&Fault>, begins: Instant, watch: &mut Watch) -> Result<Next, Error> {
-        let Candidate { provider, model, health, .. } = self.candidates.get(self.at).ok_or(Error::Internal)?;
+        let Candidate { provider, model, health, .. } =
+            self.candidates.get(self.at).ok_or(Error::Internal)?;
         let config = &self.shared.config;
         let upstream = config.providers.get(*provider).ok_or(Error::Internal)?.of_model(model);
         let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
@@ -156,7 +157,7 @@ impl Plan {
             let authorization = self.headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
             let scope = Scope::new(&upstream.name, model, authorization);
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
-            restored = memory.restore(&self.chat, &scope);
+            restored = memory.restore(&self.chat, &scope, dialect.quirks().is_foreign);
             notes
         });
         let chat = restored.as_ref().unwrap_or(&self.chat);

@@ -6,119 +6,9 @@ use crate::harness::{KEY, Mock, Proxy, Reply, check_error, client, within};
 use crate::support::contract::{Answer, Choice, End};
 use crate::support::plain;
 
-/// A dialect and how the mock is reached in it.
-#[derive(Debug, Clone, Copy)]
-struct Native {
-    provider: &'static str,
-    dialect: &'static str,
-    /// The path of the base URL.
-    base: &'static str,
-    /// The path of a stream, below the mock's address; `{model}` is the model's place.
-    path: &'static str,
-    /// A model that may be told to think.
-    model: &'static str,
-    /// What a request that goes straight to the mock must have.
-    header: (&'static str, &'static str),
-    /// How the client asks for thoughts that it can read: a field and its value.
-    think: (&'static str, &'static str),
-    /// The members of a thought that are signed, and a word that does not belong into them.
-    signed: &'static [(&'static str, &'static str)],
-    /// What the mock says of a signature that is not its own.
-    altered: &'static str,
-    /// Whether usage tells of tokens from the cache and of those of reasoning.
-    counts: (bool, bool),
-    /// The least limit that the API takes.
-    least: u64,
-    /// How many calls arrive of those that a limit cuts.
-    cut_calls: usize,
-    /// Whether a call without its result is refused.
-    wants_results: bool,
-    /// Oddities that the framing cannot have.
-    impossible: &'static [&'static str],
-}
+mod rows;
 
-/// Anthropic told to think by a budget.
-const BUDGET: Native = Native {
-    provider: "anthropic",
-    dialect: "anthropic",
-    base: "/v1",
-    path: "/v1/messages",
-    model: "claude-sonnet-4-5",
-    header: ("anthropic-version", "2023-06-01"),
-    think: ("reasoning_effort", r#""medium""#),
-    signed: &[("signature", "QUACK"), ("text", "Quack!")],
-    altered: "Invalid `signature` in `thinking` block",
-    counts: (true, true),
-    least: 1,
-    cut_calls: 1,
-    wants_results: true,
-    impossible: &[],
-};
-
-const BEDROCK: Native = Native {
-    provider: "bedrock",
-    dialect: "bedrock",
-    base: "",
-    path: "/model/{model}/converse-stream",
-    model: "anthropic.claude-sonnet-4-5-20250929-v1:0",
-    header: ("authorization", "Bearer of-a-test"),
-    counts: (true, false),
-    // They are matters of lines; what stands between messages breaks the framing.
-    impossible: &["keep-alives", "crlf", "bom", "no-blank-line"],
-    ..BUDGET
-};
-
-const RESPONSES: Native = Native {
-    provider: "openai",
-    dialect: "openai-responses",
-    path: "/v1/responses",
-    model: "gpt-5",
-    header: ("accept", "text/event-stream"),
-    think: ("reasoning", r#"{"effort": "medium"}"#),
-    // Summaries may be altered: the thought itself is in the encrypted content.
-    signed: &[("data", "QUACK")],
-    altered: "could not be verified",
-    least: 16,
-    ..BUDGET
-};
-
-/// Nothing is signed.
-const COHERE: Native = Native {
-    provider: "cohere",
-    dialect: "cohere",
-    base: "/v2",
-    path: "/v2/chat",
-    model: "command-a-reasoning-08-2025",
-    header: ("accept", "text/event-stream"),
-    signed: &[],
-    altered: "",
-    counts: (true, false),
-    ..BUDGET
-};
-
-/// Nothing is signed, calls come whole or not at all, and the daemon does not look for their results.
-const OLLAMA: Native = Native {
-    provider: "ollama",
-    dialect: "ollama",
-    base: "/api",
-    path: "/api/chat",
-    model: "qwen3:8b",
-    header: ("accept", "application/x-ndjson"),
-    counts: (false, false),
-    cut_calls: 0,
-    wants_results: false,
-    ..COHERE
-};
-
-const NATIVES: [Native; 6] = [
-    BUDGET,
-    // A model that thinks as much as it likes.
-    Native { model: "claude-sonnet-4-6", ..BUDGET },
-    BEDROCK,
-    RESPONSES,
-    COHERE,
-    OLLAMA,
-];
+use rows::{BEDROCK, BUDGET, COHERE, GEMINI, NATIVES, Native, OLLAMA, RESPONSES};
 
 const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
 const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
@@ -319,7 +209,10 @@ async fn tools_in_three_turns_with_reasoning_that_comes_back() {
                 push_results(&mut body, choice);
             }
             let sent = mock.requests().await.pop().unwrap().to_string();
-            assert_eq!(sent.matches("A short answer will do").count(), 2, "{native:?}: {sent}");
+            let thoughts = if native.takes_thoughts { 2 } else { 0 };
+            assert_eq!(sent.matches("A short answer will do").count(), thoughts, "{native:?}: {sent}");
+            let signatures = if native.takes_thoughts { 0 } else { 2 };
+            assert_eq!(sent.matches("\"thoughtSignature\"").count(), signatures, "{native:?}: {sent}");
         }
     }
 }
@@ -425,6 +318,27 @@ async fn without_its_signed_thought_claude_goes_on_unthinking() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_signature_gemini_is_told_so() {
+    let (mock, proxy) = start(FORGETFUL).await;
+    let forget = |said: &mut Value| {
+        said.as_object_mut().unwrap().remove("reasoning_details");
+    };
+    let (_, reply) = second_turn(&GEMINI, &proxy, forget).await;
+    assert_eq!(reply.header("x-millpond-dropped"), None);
+    assert_eq!(reply.complete(true).choices[&0].calls[0].name, "clock");
+    let mut sent = mock.requests().await.pop().unwrap()["body"].clone();
+    let call = sent["contents"][1]["parts"][0].as_object_mut().unwrap();
+    // Google's own word for calls that have none; the mock itself refuses a call without it.
+    assert_eq!(call.remove("thoughtSignature"), Some(json!("skip_thought_signature_validator")));
+    let path = GEMINI.path.replace("{model}", GEMINI.model);
+    let request = client().post(format!("http://{}{path}", mock.address)).body(sent.to_string());
+    let reply = request.header(GEMINI.header.0, GEMINI.header.1).send().await.unwrap();
+    assert_eq!(reply.status(), 400);
+    let body = String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap();
+    assert!(body.contains("missing a thought_signature"), "{body}");
+}
+
 /// The assistant's message as a client sends it back that knows nothing of reasoning.
 fn plain_message(choice: &Choice) -> Value {
     let mut message = message(choice);
@@ -459,8 +373,10 @@ async fn tools_in_three_turns_with_a_client_that_drops_reasoning() {
             let sent = mock.requests().await.pop().unwrap().to_string();
             if !native.signed.is_empty() {
                 let count = |name: &str| sent.matches(name).count();
-                assert_eq!(count("A short answer will do"), 3, "{native:?}: {sent}");
-                assert_eq!(count("\"signature\"") + count("\"encrypted_content\""), 3, "{native:?}: {sent}");
+                let thoughts = if native.takes_thoughts { 3 } else { 0 };
+                assert_eq!(count("A short answer will do"), thoughts, "{native:?}: {sent}");
+                let names = ["\"signature\"", "\"encrypted_content\"", "\"thoughtSignature\""];
+                assert_eq!(names.map(count).iter().sum::<usize>(), 3, "{native:?}: {sent}");
             }
         }
     }
@@ -551,6 +467,7 @@ async fn refusals_are_told() {
     for (native, finish, word) in [
         (BUDGET, "content_filter", Some("refusal")),
         (BEDROCK, "content_filter", Some("content_filtered")),
+        (GEMINI, "content_filter", Some("PROHIBITED_CONTENT")),
         (RESPONSES, "stop", Some("completed")),
         // They have no word for it.
         (COHERE, "stop", Some("COMPLETE")),
@@ -566,7 +483,13 @@ async fn refusals_are_told() {
                 "openai-responses" => (&choice.refusal, &choice.text),
                 _ => (&choice.text, &choice.refusal),
             };
-            assert!(said.starts_with("I'm sorry") && silent.is_empty(), "{native:?}: {choice:?}");
+            // Gemini blocks the prompt, to which there is no answer.
+            let words = if native.dialect == "gemini" { "" } else { "I'm sorry" };
+            assert_eq!(
+                (said.get(..9).unwrap_or(said), silent.as_str()),
+                (words, ""),
+                "{native:?}: {choice:?}"
+            );
         }
     }
 }

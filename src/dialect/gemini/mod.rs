@@ -24,6 +24,10 @@
 //! answer that comes as one array of all frames, because `alt=sse` was lost on the way, is read as well.
 //!
 //! # The request
+//! A model's name that begins with one of the API's collections (`models/`, `tunedModels/`, `dynamic/`,
+//! `publishers/`, `endpoints/`, `projects/`) is a path, which on Vertex begins where the base URL has that
+//! collection; any other name is one below `models/`, and its slashes are escaped.
+//!
 //! System and developer messages become `systemInstruction`; messages, images, files, sound and video, tool calls
 //! and results (with media), tools and `tool_choice`, JSON and JSON schemas, efforts and budgets of reasoning,
 //! limits, sampling, `seed`, `n`, penalties, `logprobs`, `modalities` and voices are translated;
@@ -48,6 +52,7 @@ mod media;
 mod part;
 mod partial;
 mod request;
+mod resource;
 mod schema;
 mod tools;
 mod usage;

@@ -7,7 +7,7 @@ use super::wire::{
     Body, Call, GenerationConfig, ImageConfig, Json, Kind, Part, Piece, Response, SpeechConfig,
     ThinkingConfig, Turn, Voice, VoiceConfig,
 };
-use super::{Gemini, Host, media, schema, tools};
+use super::{Gemini, Host, media, resource, schema, tools};
 use crate::chat::message::{Content, Detail, DetailBody, Message, Role, ToolCall};
 use crate::chat::settings::ResponseFormat;
 use crate::chat::{Chat, RequestError};
@@ -59,10 +59,7 @@ pub(super) fn request(dialect: &Gemini, target: &Target<'_>, chat: &Chat) -> Res
     let body = builder.body(&messages)?;
     let mut dropped = builder.dropped;
     dropped.extend(chat.others(&[TRANSLATED, OWN].concat()));
-    // Tuned models have their own folder.
-    let (folder, model) = target.model.rsplit_once('/').unwrap_or(("models", target.model));
-    let method = format!("{model}:streamGenerateContent");
-    let mut url = target.url(folder.split('/').chain([method.as_str()]));
+    let mut url = resource::url(target, "streamGenerateContent");
     url.query_pairs_mut().append_pair("alt", "sse");
     Ok(Outgoing::post(&url, chat.body(target.provider, &body)?).without(dropped))
 }

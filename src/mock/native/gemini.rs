@@ -78,10 +78,8 @@ const FIELDS: &[&str] = &[
     "model",
     "contents",
     "systemInstruction",
-    "system_instruction",
     "tools",
     "toolConfig",
-    "tool_config",
     "safetySettings",
     "generationConfig",
     "cachedContent",
@@ -193,7 +191,7 @@ fn stream(answer: &Answer, manner: &Manner, _asked: bool) -> Vec<Frame> {
 fn ask(post: &Post<'_>) -> Result<Ask, Refused> {
     let body = post.body;
     for name in body.as_object().into_iter().flat_map(|body| body.keys()) {
-        must(FIELDS.contains(&name.as_str()), || {
+        must(FIELDS.iter().any(|field| field == name || snake(field) == *name), || {
             format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot find field.")
         })?;
     }
@@ -207,9 +205,10 @@ fn ask(post: &Post<'_>) -> Result<Ask, Refused> {
     let user = words(user.and_then(|content| content.get("parts")));
     let results: Vec<String> =
         of_parts(contents.last(), "functionResponse").map(|result| said(result.get("response"))).collect();
-    let config = |path: &str| body.pointer(&format!("/generationConfig{path}"));
-    let schema = config("/responseJsonSchema").or_else(|| config("/responseSchema"));
-    let wants_json = config("/responseMimeType").and_then(Value::as_str) == Some("application/json");
+    let config = member(body, "generationConfig").unwrap_or(&Value::Null);
+    let schema = member(config, "responseJsonSchema").or_else(|| member(config, "responseSchema"));
+    let wants_json = member(config, "responseMimeType").and_then(Value::as_str) == Some("application/json");
+    let thinking = member(config, "thinkingConfig").unwrap_or(&Value::Null);
     let prompt = Value::from(contents.to_vec()).to_string();
     Ok(Ask {
         model: model.to_owned(),
@@ -218,12 +217,29 @@ fn ask(post: &Post<'_>) -> Result<Ask, Refused> {
         calls: calling(body, contents, &user).next(),
         tool_result: (!results.is_empty()).then(|| results.concat()),
         structure: schema.cloned().or(wants_json.then_some(Value::Null)),
-        limit: config("/maxOutputTokens").and_then(Value::as_u64),
-        thinks: config("/thinkingConfig/includeThoughts").and_then(Value::as_bool) == Some(true),
+        limit: member(config, "maxOutputTokens").and_then(Value::as_u64),
+        thinks: member(thinking, "includeThoughts").and_then(Value::as_bool) == Some(true),
         refused: user.contains(REFUSES),
         user,
         ..Ask::about(&prompt)
     })
+}
+
+/// A member by its name in JSON or by that of its field in Google's protocol buffers: the API takes both.
+fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).or_else(|| value.get(snake(name)))
+}
+
+/// A name in JSON as its field has it: `maxOutputTokens` is `max_output_tokens`.
+fn snake(name: &str) -> String {
+    let mut field = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            field.push('_');
+        }
+        field.push(c.to_ascii_lowercase());
+    }
+    field
 }
 
 /// The words of a result: what its first member says, or all of it.
@@ -234,7 +250,7 @@ fn said(response: Option<&Value>) -> String {
 }
 
 fn of_parts<'a>(content: Option<&'a Value>, key: &'a str) -> impl Iterator<Item = &'a Value> {
-    list(content.and_then(|content| content.get("parts"))).iter().filter_map(move |part| part.get(key))
+    list(content.and_then(|content| content.get("parts"))).iter().filter_map(move |part| member(part, key))
 }
 
 /// True of what a user says, which no result of a function is.
@@ -243,18 +259,19 @@ fn speaks(content: &Value) -> bool {
 }
 
 fn calling<'a>(body: &'a Value, contents: &'a [Value], user: &str) -> Calling<'a> {
-    let declared = list(body.get("tools")).iter().flat_map(|tool| list(tool.get("functionDeclarations")));
+    let declared = list(body.get("tools")).iter().flat_map(|tool| list(member(tool, "functionDeclarations")));
     let tools = declared.filter_map(|function| {
-        let parameters = function.get("parametersJsonSchema").or_else(|| function.get("parameters"));
+        let parameters = member(function, "parametersJsonSchema").or_else(|| function.get("parameters"));
         let parameters = parameters.cloned().unwrap_or(Value::Null);
         Some(Tool { name: text(function, "name")?.to_owned(), parameters })
     });
-    let config = body.pointer("/toolConfig/functionCallingConfig").unwrap_or(&Value::Null);
+    let config = member(body, "toolConfig").and_then(|config| member(config, "functionCallingConfig"));
+    let config = config.unwrap_or(&Value::Null);
     let called = since(contents, speaks).iter().flat_map(|content| of_parts(Some(content), "functionCall"));
     Calling {
         tools: tools.collect(),
         never: text(config, "mode") == Some("NONE"),
-        only: list(config.get("allowedFunctionNames")).first().and_then(Value::as_str),
+        only: list(member(config, "allowedFunctionNames")).first().and_then(Value::as_str),
         in_turn: user.contains(IN_TURN),
         called: called.filter_map(|call| text(call, "name")).collect(),
     }
@@ -291,9 +308,9 @@ fn check(contents: &[Value], model: &str) -> Result<(), Refused> {
     }
     for content in since(contents, speaks) {
         let parts = list(content.get("parts")).iter();
-        let first = parts.enumerate().find(|(_, part)| part.get("functionCall").is_some());
-        if let Some((at, part)) = first {
-            let name = part.pointer("/functionCall/name").and_then(Value::as_str).unwrap_or_default();
+        let first = parts.enumerate().find_map(|(at, part)| Some((at, part, member(part, "functionCall")?)));
+        if let Some((at, part, call)) = first {
+            let name = text(call, "name").unwrap_or_default();
             must(signature(part).is_some(), || {
                 format!(
                     "Function call is missing a thought_signature in functionCall parts. This is required for \
@@ -309,7 +326,7 @@ fn check(contents: &[Value], model: &str) -> Result<(), Refused> {
 }
 
 fn signature(part: &Value) -> Option<&str> {
-    text(part, "thoughtSignature").or_else(|| text(part, "thought_signature"))
+    member(part, "thoughtSignature").and_then(Value::as_str)
 }
 
 fn check_signatures(content: &Value) -> Result<(), Refused> {
@@ -319,7 +336,7 @@ fn check_signatures(content: &Value) -> Result<(), Refused> {
         let Some(signature) = signature.map(|signature| signature.replace('-', "+").replace('_', "/")) else {
             continue;
         };
-        let is_own = match part.get("functionCall") {
+        let is_own = match member(part, "functionCall") {
             Some(call) => {
                 let nothing = serde_json::json!({});
                 let arguments = call.get("args").unwrap_or(&nothing);

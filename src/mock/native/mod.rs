@@ -19,10 +19,7 @@ use serde_json::Value;
 
 use super::manner::Manner;
 use super::refuse::Problem;
-use super::request::{Ask, Tool};
-
-/// Words that make the model call tools one after the other.
-const IN_TURN: &str = "one by one";
+use super::request::{Ask, IN_TURN, Tool};
 
 /// Words that make the model refuse: the beginning of a phrase that Anthropic made for that.
 const REFUSES: &str = "ANTHROPIC_MAGIC_STRING_TRIGGER_REFUSAL";

@@ -15,18 +15,19 @@ export { OpenAI };
 const data = (name) => JSON.parse(readFileSync(new URL(`../${name}`, import.meta.url), "utf8"));
 export const MANNERS = data("manners.json");
 export const FAULTS = data("faults.json");
+export const NATIVES = data("natives.json");
 
 // How many checks run at once, and how long a request and a check may take, in milliseconds.
 const AT_ONCE = 8;
 const REQUEST_TIMEOUT = 20_000;
 const CHECK_TIMEOUT = 60_000;
 
-export const client = new OpenAI({
-  baseURL: `${process.env.MILLPOND_URL}/v1`,
-  apiKey: "none",
-  maxRetries: 0,
-  timeout: REQUEST_TIMEOUT,
-});
+/** A client of the millpond at an address. */
+export function clientOf(url) {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0, timeout: REQUEST_TIMEOUT });
+}
+
+export const client = clientOf(process.env.MILLPOND_URL);
 
 export const ASK = [{ role: "user", content: MANNERS.prompt }];
 export const USAGE = { stream_options: { include_usage: true } };
@@ -41,11 +42,11 @@ export function model(manner, fault) {
  * Asks for a stream and reads it in a plain loop, until its end or an error of the SDK: its choices by
  * index, its usage reports, what is wrong with its chunks, how it ended.
  */
-export async function read(request) {
+export async function read(request, api = client) {
   const stream = { choices: [], usage: [], problems: [], error: null };
   let identity;
   try {
-    for await (const chunk of await client.chat.completions.create({ ...request, stream: true })) {
+    for await (const chunk of await api.chat.completions.create({ ...request, stream: true })) {
       const these = [chunk.id, chunk.object, chunk.created, chunk.model];
       identity ??= these;
       if (!isDeepStrictEqual(these, identity) || !these.every(Boolean) || chunk.object !== "chat.completion.chunk") {
@@ -70,7 +71,8 @@ export async function read(request) {
 
 /** What one choice of a stream said, joined: nothing yet. */
 export function silence() {
-  return { text: "", refusal: "", spoken: "", reasoning: "", reasoning_content: "", roles: [], finishes: [], calls: [] };
+  const words = { text: "", refusal: "", spoken: "", reasoning: "", reasoning_content: "" };
+  return { ...words, roles: [], finishes: [], calls: [], details: [] };
 }
 
 /** Adds one choice of a chunk to what was heard of it. */
@@ -83,6 +85,7 @@ function listen(stream, heard, { delta, finish_reason }) {
   heard.spoken += delta.audio?.transcript ?? "";
   heard.reasoning += delta.reasoning ?? "";
   heard.reasoning_content += delta.reasoning_content ?? "";
+  heard.details.push(...(delta.reasoning_details ?? []));
   for (const call of delta.tool_calls ?? []) {
     const said = heard.calls[call.index];
     if (said === undefined) {

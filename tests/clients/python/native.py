@@ -1,5 +1,5 @@
 """The SDKs of Anthropic and OpenAI in front of the fake provider, which so proves that it speaks the real Messages
-and Responses; and the OpenAI SDK in front of millpond in front of it.
+and Responses.
 
 `MOCK_URL` in the environment says where the fake provider listens.
 """
@@ -9,7 +9,7 @@ import os
 
 import anthropic
 import openai
-from support import MANNERS, REQUEST_TIMEOUT, client, read, run
+from support import MANNERS, REQUEST_TIMEOUT, run
 
 MODEL = "mock-1"
 PROMPT = f"{MANNERS['prompt']} Use the tools one by one."
@@ -182,34 +182,6 @@ async def faults(check):
             check.that(isinstance(error, kind), f"{fault}: {error!r}")
 
 
-async def proxied(check):
-    """Three turns through millpond, with a client that keeps what it does not know."""
-    offered = [
-        {"type": "function", "function": {"name": name, "parameters": SCHEMAS[name]}} for name in ("weather", "clock")
-    ]
-    request = {
-        "model": f"anthropic/{MODEL}",
-        "messages": [{"role": "user", "content": PROMPT}],
-        "tools": offered,
-        "reasoning_effort": "medium",
-        "max_tokens": 4000,
-    }
-    for name in TURNS:
-        stream = await read(**request)
-        check.equal(stream.error, None, "the error")
-        check.equal(stream.only.reasoning, MANNERS["reasoning"], "the reasoning of the stream")
-        whole = await client.chat.completions.create(**request)
-        message = whole.choices[0].message
-        check.equal(message.reasoning, MANNERS["reasoning"], "the reasoning of the object")
-        calls = message.tool_calls or []
-        check.equal([call.function.name for call in calls], [name] if name else [], "the calls")
-        request["messages"].append(message.model_dump(exclude_none=True))
-        for call in calls:
-            result = {"role": "tool", "tool_call_id": call.id, "content": MANNERS["tool_result"]}
-            request["messages"].append(result)
-    check.equal(message.content, MANNERS["tool_answer"], "the answer")
-
-
 def respond(content, **more):
     """A request of the Responses API for an answer that nobody stores."""
     reasoning = {"effort": "low", "summary": "auto"}
@@ -271,7 +243,7 @@ async def response_limit(check):
 
 
 async def main():
-    messages = [text, limit, turns, no_arguments, refused, faults, proxied]
+    messages = [text, limit, turns, no_arguments, refused, faults]
     checks = [("anthropic", check) for check in messages]
     checks += [("responses", check) for check in (response_turns, response_limit)]
     await run("python native", [(group, check.__name__, check) for group, check in checks])

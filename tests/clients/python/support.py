@@ -1,6 +1,7 @@
 """What the scripts share: the client, the data, a reader of streams, and the runner of checks.
 
-`MILLPOND_URL` in the environment says where millpond listens, such as http://127.0.0.1:8080.
+`MILLPOND_URL` in the environment says where millpond listens, such as http://127.0.0.1:8080; `MOCK_URL` where the
+fake provider listens whose requests a script wants to see.
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import urlopen
 
 import openai
 
 DATA = Path(__file__).resolve().parent.parent
 MANNERS = json.loads((DATA / "manners.json").read_text(encoding="utf-8"))
 FAULTS = json.loads((DATA / "faults.json").read_text(encoding="utf-8"))
+NATIVES = json.loads((DATA / "natives.json").read_text(encoding="utf-8"))
 
 # How many checks run at once, and how long a request and a check may take, in seconds.
 AT_ONCE = 8
@@ -47,6 +50,7 @@ class Heard:
     roles: list = field(default_factory=list)
     finishes: list = field(default_factory=list)
     calls: dict = field(default_factory=dict)
+    details: list = field(default_factory=list)
 
 
 @dataclass
@@ -66,12 +70,12 @@ class Stream:
         return self.choices.setdefault(0, Heard())
 
 
-async def read(**request):
+async def read(api=client, **request):
     """Asks for a stream and reads it in a plain loop, until its end or an `APIError`."""
     stream = Stream()
     identity = None
     try:
-        async for chunk in await client.chat.completions.create(stream=True, **request):
+        async for chunk in await api.chat.completions.create(stream=True, **request):
             this = (chunk.id, chunk.object, chunk.created, chunk.model)
             identity = identity or this
             if this != identity or not all(this) or chunk.object != "chat.completion.chunk":
@@ -103,6 +107,7 @@ def listen(stream, heard, choice):
     heard.spoken += transcript(getattr(delta, "audio", None)) or ""
     heard.reasoning += getattr(delta, "reasoning", None) or ""
     heard.reasoning_content += getattr(delta, "reasoning_content", None) or ""
+    heard.details += getattr(delta, "reasoning_details", None) or []
     for call in delta.tool_calls or []:
         if call.index not in heard.calls:
             if call.index != len(heard.calls):
@@ -113,6 +118,16 @@ def listen(stream, heard, choice):
         elif call.id is not None or call.type is not None or call.function.name is not None:
             stream.problems.append(f"a call goes on with {call}")
         heard.calls[call.index][2] += call.function.arguments
+
+
+async def of_mock(path):
+    """What the fake provider itself says at a path."""
+
+    def get():
+        with urlopen(os.environ["MOCK_URL"] + path, timeout=REQUEST_TIMEOUT) as answer:
+            return json.load(answer)
+
+    return await asyncio.to_thread(get)
 
 
 def transcript(audio):
