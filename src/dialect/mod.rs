@@ -19,7 +19,7 @@ mod payload;
 pub use outgoing::{Outgoing, Target};
 
 use crate::chat::{Chat, RequestError};
-use crate::event::{Delta, Repairs};
+use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
 
 /// One way to ask a provider and to read its answer.
@@ -91,6 +91,12 @@ pub trait Decoder: Send {
         out: &mut Vec<Delta<'a>>,
         repairs: &mut Repairs,
     ) -> Result<(), DecodeError>;
+
+    /// The last usage that was read and not reported yet, because a better report comes with the end of the
+    /// answer. It is what is known of an answer that never ends.
+    fn usage_so_far(&self) -> Option<Usage> {
+        None
+    }
 }
 
 /// Why a frame cannot be read.

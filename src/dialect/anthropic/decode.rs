@@ -6,7 +6,7 @@ use super::wire::Tokens;
 use crate::dialect::beside;
 use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
-use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment};
+use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment, Usage};
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
@@ -72,6 +72,10 @@ impl Decoder for AnthropicDecoder {
             state.event(frame, text, event, out, repairs)
         })
     }
+
+    fn usage_so_far(&self) -> Option<Usage> {
+        self.state.tokens.report()
+    }
 }
 
 impl State {
@@ -115,7 +119,6 @@ impl State {
                 || event.find("error").is_some_and(envelope::tells) =>
             {
                 let fault = envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
-                out.extend(self.tokens.report().map(|usage| Delta::Usage(Box::new(usage), true)));
                 out.push(Delta::Error(Box::new(fault)));
             }
             _ => repairs.count(Repair::UnknownFrame),

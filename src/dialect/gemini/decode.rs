@@ -8,7 +8,7 @@ use super::usage::Report;
 use crate::dialect::beside;
 use crate::dialect::payload::{Payload, Reader};
 use crate::dialect::{DecodeError, Decoder, envelope};
-use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Scope};
+use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Scope, Usage};
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
@@ -80,6 +80,10 @@ impl Decoder for GeminiDecoder {
             Payload::Object(text, members) => state.response(frame, text, &members, out, repairs),
         }
     }
+
+    fn usage_so_far(&self) -> Option<Usage> {
+        self.state.report.so_far()
+    }
 }
 
 impl State {
@@ -99,7 +103,6 @@ impl State {
                 self.candidate(at, raw, out, repairs)?;
             }
             let fault = envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
-            self.report.leave(out);
             out.push(Delta::Error(Box::new(fault)));
             return Ok(());
         }
