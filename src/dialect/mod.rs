@@ -67,6 +67,10 @@ pub struct Quirks {
     /// The dialect has words of its own for what chat completions says: to translate them, or to mint what
     /// it has no field for, is no repair.
     pub is_foreign: bool,
+    /// The dialect's tool calls need no id: to mint one is no repair.
+    pub call_ids_optional: bool,
+    /// The dialect reports usage again as the answer grows: a report that comes again is no repair.
+    pub usage_grows: bool,
 }
 
 /// Where a provider puts reasoning into the text.

@@ -65,7 +65,7 @@ impl Dialect for Anthropic {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { is_foreign: true, ..Quirks::default() }
+        Quirks { is_foreign: true, usage_grows: true, ..Quirks::default() }
     }
 
     fn auth(&self) -> Option<Auth> {

@@ -89,7 +89,7 @@ impl Dialect for Gemini {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { is_foreign: true, ..Quirks::default() }
+        Quirks { is_foreign: true, call_ids_optional: true, usage_grows: true, ..Quirks::default() }
     }
 
     fn auth(&self) -> Option<Auth> {

@@ -58,7 +58,13 @@ impl Dialect for Ollama {
 
     fn quirks(&self) -> Quirks {
         // Older daemons say `done` and no reason.
-        Quirks { think_tags: self.think_tags, finish_optional: true, is_foreign: true }
+        Quirks {
+            think_tags: self.think_tags,
+            finish_optional: true,
+            is_foreign: true,
+            call_ids_optional: true,
+            ..Quirks::default()
+        }
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {

@@ -81,7 +81,7 @@ impl Dialect for OpenAiChat {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, is_foreign: false }
+        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, ..Quirks::default() }
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
