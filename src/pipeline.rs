@@ -160,7 +160,7 @@ mod tests {
         let dialect = dialect.as_dialect();
         let birth = Birth { id: "x".to_owned(), model: "m".to_owned(), created: 0 };
         let mut pipeline =
-            Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(), dialect.quirks(), birth);
+            Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(""), dialect.quirks(), birth);
         let mut sent = None;
         let mut sink = |event: &Event<'_>| {
             if let Event::Usage(usage) = event {

@@ -39,8 +39,8 @@ pub trait Dialect: Send + Sync {
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
-    /// The decoder for one answer.
-    fn decoder(&self) -> Box<dyn Decoder>;
+    /// The decoder for one answer of a model, by its name at the provider; where nobody knows it, by "".
+    fn decoder(&self, model: &str) -> Box<dyn Decoder>;
 }
 
 /// How a key is sent.

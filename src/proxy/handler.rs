@@ -153,7 +153,7 @@ fn ask(
         sending: Box::pin(app.client.execute(request)),
         pipeline: Pipeline::new(
             framer(dialect, limits.frame_bytes),
-            dialect.decoder(),
+            dialect.decoder(model),
             dialect.quirks(),
             birth,
         ),

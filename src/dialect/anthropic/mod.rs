@@ -79,7 +79,7 @@ impl Dialect for Anthropic {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::AnthropicDecoder::default())
     }
 }

@@ -48,15 +48,24 @@ const EXCEPTIONS: [(&str, u16); 10] = [
 ];
 
 /// The decoder of one answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BedrockDecoder {
     reader: Reader,
     state: State,
 }
 
+impl BedrockDecoder {
+    /// The decoder for a model whose readable reasoning is of that format.
+    pub(super) fn new(format: &'static str) -> BedrockDecoder {
+        BedrockDecoder { reader: Reader::default(), state: State { format, ..State::default() } }
+    }
+}
+
 /// What is known of an answer.
 #[derive(Debug, Default)]
 struct State {
+    /// The format of readable reasoning.
+    format: &'static str,
     /// The blocks that are open, by their index.
     blocks: Vec<(i64, Block)>,
     calls: i64,
@@ -318,11 +327,11 @@ impl State {
                 ("text", Some(text)) => {
                     out.push(Delta::Reasoning { choice: 0, text: Said::Next(text) });
                     if value.starts_with('"') {
-                        out.push(detail("text", ("text", value), CLAUDE, item));
+                        out.push(detail("text", ("text", value), self.format, item));
                     }
                 }
                 ("signature", Some(_)) if value.starts_with('"') => {
-                    out.push(detail("text", ("signature", value), CLAUDE, item));
+                    out.push(detail("text", ("signature", value), self.format, item));
                 }
                 ("redactedContent", Some(base64)) => match anthropics_own(&base64) {
                     Some(data) => out.push(detail("encrypted", ("data", &data), CLAUDE, item)),
@@ -464,7 +473,7 @@ impl State {
     }
 }
 
-/// The format of reasoning that Claude models sign.
+/// The format of what Claude's own API says.
 const CLAUDE: &str = "anthropic-claude-v1";
 
 fn index(event: &Members<'_>) -> i64 {

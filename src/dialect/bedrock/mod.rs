@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `messageStart` | role; there is neither id nor model |
 //! | `text` | text |
-//! | `reasoningContent` with `text`, `signature` | reasoning, and items `reasoning.text` of format `anthropic-claude-v1`: only Claude signs |
+//! | `reasoningContent` with `text`, `signature` | reasoning, and items `reasoning.text`: of format `anthropic-claude-v1` from Claude and from models whose name does not tell, else `unknown`, because nobody else signs |
 //! | `redactedContent` | an item `reasoning.encrypted`: in Anthropic's own form where it holds that, else of format `bedrock-converse-v1` |
 //! | `toolUse` | a tool call |
 //! | `citation` | `annotations`, at the end of the block, about its text or the text before it |
@@ -87,7 +87,7 @@ impl Dialect for Bedrock {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(decode::BedrockDecoder::default())
+    fn decoder(&self, model: &str) -> Box<dyn Decoder> {
+        Box::new(decode::BedrockDecoder::new(model::reasoning_format(model)))
     }
 }

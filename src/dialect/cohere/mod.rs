@@ -69,7 +69,7 @@ impl Dialect for Cohere {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::CohereDecoder::default())
     }
 }

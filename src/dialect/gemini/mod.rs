@@ -103,7 +103,7 @@ impl Dialect for Gemini {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::GeminiDecoder::default())
     }
 }

@@ -71,7 +71,7 @@ impl Dialect for Ollama {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::OllamaDecoder::default())
     }
 }

@@ -88,7 +88,7 @@ impl Dialect for OpenAiChat {
         Ok(request::request(self, target, chat))
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::OpenAiChatDecoder::default())
     }
 }

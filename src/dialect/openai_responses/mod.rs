@@ -86,7 +86,7 @@ impl Dialect for OpenAiResponses {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::ResponsesDecoder::new(self.format))
     }
 }
