@@ -71,7 +71,7 @@ impl Decoder for GeminiDecoder {
                 Ok(())
             }
             Payload::Array(text) => {
-                // All of the answer in one array: the address had no `alt=sse`.
+                // All of the answer in one event; an array that is the body itself comes object by object.
                 repairs.count(Repair::JsonInsteadOfStream);
                 json::elements(text)
                     .into_iter()

@@ -21,7 +21,7 @@
 //! | `error` | a fault |
 //!
 //! There is no end mark: an answer is complete if every candidate has its finish reason when the body ends. An
-//! answer that comes as one array of all frames, because `alt=sse` was lost on the way, is read as well.
+//! answer that comes as one array of all frames, because `alt=sse` was lost on the way, is read as it comes.
 //!
 //! # The request
 //! System and developer messages become `systemInstruction`; messages, images, files, sound and video, tool calls
