@@ -210,4 +210,45 @@ mod tests {
         let (estimate, report) = (Some((Some(10), Some(9), Some(19))), Some((Some(10), Some(7), Some(17))));
         assert_eq!(check("gemini", &[early, end], &[estimate, report, report]), report);
     }
+
+    /// Opens 256 things, one more of which is a fault: to forget one would lose what still comes of it.
+    #[track_caller]
+    fn check_too_many(dialect: &str, start: impl Fn(usize) -> String) {
+        let dialect = AnyDialect::plain(dialect).unwrap();
+        let dialect = dialect.as_dialect();
+        let birth = Birth { id: "x".to_owned(), model: "m".to_owned(), created: 0 };
+        let mut pipeline =
+            Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(""), dialect.quirks(), birth);
+        let mut fault = None;
+        let mut sink = |event: &Event<'_>| {
+            if let Event::Fault(known) = event {
+                fault = Some(known.code);
+            }
+        };
+        for at in 0..256 {
+            pipeline.push(format!("data: {}\n\n", start(at)).as_bytes(), &mut sink);
+        }
+        assert!(!pipeline.is_ended());
+        pipeline.push(format!("data: {}\n\n", start(256)).as_bytes(), &mut sink);
+        assert_eq!(fault, Some(FaultCode::TooLarge));
+    }
+
+    #[test]
+    fn more_open_blocks_than_can_be_remembered_are_a_fault() {
+        check_too_many("anthropic", |at| {
+            format!(
+                r#"{{"type":"content_block_start","index":{at},"content_block":{{"type":"tool_use","id":"t{at}","name":"f","input":{{}}}}}}"#
+            )
+        });
+        check_too_many("anthropic", |at| {
+            format!(
+                r#"{{"type":"content_block_delta","index":{at},"delta":{{"type":"thinking_delta","thinking":"A"}}}}"#
+            )
+        });
+        check_too_many("cohere", |at| {
+            format!(
+                r#"{{"type":"tool-call-start","index":{at},"delta":{{"message":{{"tool_calls":{{"id":"t{at}","type":"function","function":{{"name":"f","arguments":""}}}}}}}}}}"#
+            )
+        });
+    }
 }

@@ -14,7 +14,7 @@ use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, 
 use crate::framing::Frame;
 use crate::json::{self, Members};
 
-/// Blocks that are open at once at most.
+/// Blocks that are open at once at most; to forget one would lose what comes of it.
 const BLOCKS_LIMIT: usize = 256;
 /// What is kept back of one block at most, in bytes; beyond it, it leaves as it is.
 const KEPT_LIMIT: usize = 1 << 20;
@@ -254,14 +254,15 @@ impl State {
         self.open(index, block, out);
     }
 
-    /// Opens a block; what stood at its index, or has been open for the longest where there are too many,
-    /// leaves as it is.
+    /// Opens a block; what stood at its index leaves as it is.
     fn open<'a>(&mut self, index: i64, block: Block, out: &mut Vec<Delta<'a>>) {
-        let full = (self.blocks.len() >= BLOCKS_LIMIT).then_some(0);
-        let old = self.blocks.iter().position(|(known, _)| *known == index).or(full);
-        if let Some(at) = old {
+        if let Some(at) = self.blocks.iter().position(|(known, _)| *known == index) {
             let (_, block) = self.blocks.remove(at);
             self.give_up(block, out);
+        }
+        if self.blocks.len() >= BLOCKS_LIMIT {
+            out.push(Delta::Error(Box::new(Fault::new(FaultCode::TooLarge))));
+            return;
         }
         self.blocks.push((index, block));
     }
