@@ -18,6 +18,8 @@ mod payload;
 
 pub use outgoing::{Outgoing, Target};
 
+use url::Url;
+
 use crate::chat::{Chat, RequestError};
 use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
@@ -38,6 +40,11 @@ pub trait Dialect: Send + Sync {
     /// The request that asks the target, streaming; without keys. What the dialect cannot express is the
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
+
+    /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        Some(Outgoing::get(&outgoing::below(base_url, ["models"])))
+    }
 
     /// The decoder for one answer of a model, by its name at the provider; where nobody knows it, by "".
     fn decoder(&self, model: &str) -> Box<dyn Decoder>;

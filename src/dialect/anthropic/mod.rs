@@ -29,7 +29,9 @@ mod request;
 pub(super) mod rules;
 mod wire;
 
-use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
+use url::Url;
+
+use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -77,6 +79,16 @@ impl Dialect for Anthropic {
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         request::request(self, target, chat)
+    }
+
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        let mut url = outgoing::below(base_url, ["models"]);
+        url.query_pairs_mut().append_pair("limit", "1000");
+        match self.host {
+            Host::Direct => Some(request::versioned(Outgoing::get(&url))),
+            // Vertex lists what it hosts in another API.
+            Host::Vertex => None,
+        }
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

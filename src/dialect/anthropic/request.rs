@@ -64,12 +64,17 @@ pub(super) fn request(
     };
     let mut outgoing = Outgoing::post(&url, chat.body(target.provider, &body)?).without(dropped);
     if dialect.host == Host::Direct {
-        outgoing = outgoing.header(HeaderName::from_static("anthropic-version"), "2023-06-01");
+        outgoing = versioned(outgoing);
     }
     if files {
         outgoing = outgoing.header(HeaderName::from_static("anthropic-beta"), "files-api-2025-04-14");
     }
     Ok(outgoing)
+}
+
+/// The same with the version of the API, without which Anthropic refuses every request.
+pub(super) fn versioned(outgoing: Outgoing) -> Outgoing {
+    outgoing.header(HeaderName::from_static("anthropic-version"), "2023-06-01")
 }
 
 /// Refuses what cannot be expressed and would be missed.

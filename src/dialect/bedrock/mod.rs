@@ -44,6 +44,10 @@
 //! `AWS_BEARER_TOKEN_BEDROCK` is a bearer key. Without it a request is signed (SigV4) with the credentials of
 //! the environment or of the shared files' profile; see [`Auth::SigV4`].
 //!
+//! # Models
+//! They are listed by Bedrock's control plane, which is another host with rights of its own: `GET /v1/models`
+//! lists those that the config names, as `models = ["anthropic.claude-sonnet-4-5-20250929-v1:0"]`.
+//!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
 
 mod decode;
@@ -51,6 +55,8 @@ mod media;
 mod model;
 mod request;
 mod wire;
+
+use url::Url;
 
 use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
 use crate::chat::{Chat, RequestError};
@@ -85,6 +91,11 @@ impl Dialect for Bedrock {
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         request::request(target, chat)
+    }
+
+    /// The control plane lists models, on another host: `GET /v1/models` names those of the config.
+    fn models(&self, _base_url: &Url) -> Option<Outgoing> {
+        None
     }
 
     fn decoder(&self, model: &str) -> Box<dyn Decoder> {

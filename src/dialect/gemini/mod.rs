@@ -53,7 +53,9 @@ mod tools;
 mod usage;
 mod wire;
 
-use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
+use url::Url;
+
+use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -101,6 +103,16 @@ impl Dialect for Gemini {
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         request::request(self, target, chat)
+    }
+
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        let mut url = outgoing::below(base_url, ["models"]);
+        url.query_pairs_mut().append_pair("pageSize", "1000");
+        match self.host {
+            Host::Studio => Some(Outgoing::get(&url)),
+            // Vertex lists what it hosts in another API.
+            Host::Vertex => None,
+        }
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

@@ -29,7 +29,9 @@ mod decode;
 mod request;
 mod wire;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
+use url::Url;
+
+use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -69,6 +71,10 @@ impl Dialect for Ollama {
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         request::request(target, chat)
+    }
+
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        Some(Outgoing::get(&outgoing::below(base_url, ["tags"])))
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
