@@ -334,6 +334,11 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// True for what is said to the model about its task, not in the conversation.
+    pub fn is_system(&self) -> bool {
+        matches!(self.role, Role::System | Role::Developer)
+    }
+
     /// The text of all parts that are text.
     pub fn text(&self) -> String {
         let text = |part: &Part<'a>| match &part.content {

@@ -8,6 +8,7 @@ pub mod bedrock;
 mod beside;
 pub mod cohere;
 pub mod envelope;
+mod functions;
 pub mod gemini;
 mod mend;
 pub mod ollama;

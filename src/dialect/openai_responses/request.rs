@@ -148,9 +148,8 @@ impl<'a> Builder<'a> {
             _ if own.is_some() => (own.map(Cow::into_owned), messages),
             // An empty input is refused: then the message stays where it is.
             Some((first, rest)) if self.dialect.instructions && !rest.is_empty() => {
-                let is_system = matches!(first.role, Role::System | Role::Developer);
                 let is_text = first.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
-                if !is_system || !is_text || first.parts.is_empty() {
+                if !first.is_system() || !is_text || first.parts.is_empty() {
                     return (None, messages);
                 }
                 self.note(first);
