@@ -79,7 +79,12 @@ impl Machine {
         let dialect = dialect.as_dialect();
         let birth = Birth { id: "bench".to_owned(), model: "model".to_owned(), created: 0 };
         Machine {
-            pipeline: Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(), dialect.quirks(), birth),
+            pipeline: Pipeline::new(
+                framer(dialect, FRAME_LIMIT),
+                dialect.decoder(""),
+                dialect.quirks(),
+                birth,
+            ),
             stream: Stream::new(provider, true, ReasoningField::Both),
             out: Vec::with_capacity(4096),
         }

@@ -65,7 +65,7 @@ pub fn normalize(options: Options, input: &mut dyn Read, output: &mut dyn Write)
     let dialect = options.dialect.as_dialect();
     let birth = Birth { id: "recording".to_owned(), model: "unknown".to_owned(), created: 0 };
     let framer = framer(dialect, options.frame_limit);
-    let mut pipeline = Pipeline::new(framer, dialect.decoder(), dialect.quirks(), birth);
+    let mut pipeline = Pipeline::new(framer, dialect.decoder(""), dialect.quirks(), birth);
     let mut encoder = Encoder::new(options);
     let mut buffer = vec![0; 64 << 10];
     loop {

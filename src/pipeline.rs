@@ -136,7 +136,11 @@ impl Pipeline {
 
     /// The usage reported so far, also of an answer that is not complete.
     pub fn usage(&self) -> Option<Usage> {
-        self.normalizer.usage()
+        self.normalizer.usage().or_else(|| {
+            let mut usage = self.decoder.usage_so_far()?;
+            usage.complete(&mut Repairs::default());
+            Some(usage)
+        })
     }
 }
 
@@ -153,4 +157,118 @@ fn read(
     let progress = deltas.iter().any(Delta::says_something);
     normalizer.frame(&mut deltas, repairs, sink);
     Ok(progress)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{AnyDialect, framer};
+    use crate::event::Event;
+    use crate::framing::FRAME_LIMIT;
+
+    /// Prompt, completion and total.
+    type Counts = Option<(Option<u64>, Option<u64>, Option<u64>)>;
+
+    fn counts(usage: Option<&Usage>) -> Counts {
+        usage.map(|usage| (usage.prompt, usage.completion, usage.total))
+    }
+
+    /// Checks what usage is known after each frame and after the end of the body; gives what was sent.
+    #[track_caller]
+    fn check(dialect: &str, frames: &[&str], expect: &[Counts]) -> Counts {
+        let dialect = AnyDialect::plain(dialect).unwrap();
+        let dialect = dialect.as_dialect();
+        let birth = Birth { id: "x".to_owned(), model: "m".to_owned(), created: 0 };
+        let mut pipeline =
+            Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(""), dialect.quirks(), birth);
+        let mut sent = None;
+        let mut sink = |event: &Event<'_>| {
+            if let Event::Usage(usage) = event {
+                assert_eq!(sent, None, "usage is sent once");
+                sent = counts(Some(usage));
+            }
+        };
+        let mut known = Vec::new();
+        for frame in frames {
+            pipeline.push(format!("data: {frame}\n\n").as_bytes(), &mut sink);
+            known.push(counts(pipeline.usage().as_ref()));
+        }
+        pipeline.finish(None, &mut sink);
+        known.push(counts(pipeline.usage().as_ref()));
+        assert_eq!(known, expect);
+        sent
+    }
+
+    #[test]
+    fn usage_of_an_answer_that_is_cut_is_what_was_known() {
+        let begun = Some((Some(15), Some(1), Some(16)));
+        let start = r#"{"type":"message_start","message":{"role":"assistant","usage":{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}}}"#;
+        let text = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"A"}}"#;
+        let sent = check("anthropic", &[start, text], &[begun, begun, begun]);
+        assert_eq!(sent, None);
+        let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        check("anthropic", &[start, error], &[begun, begun, begun]);
+
+        let part = |text: &str, usage: &str| {
+            format!(
+                r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}}}}],"usageMetadata":{usage}}}"#
+            )
+        };
+        let first = part("A", r#"{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19}"#);
+        let second = part("B", r#"{"promptTokenCount":10,"candidatesTokenCount":7,"totalTokenCount":17}"#);
+        let (nine, seven) = (Some((Some(10), Some(9), Some(19))), Some((Some(10), Some(7), Some(17))));
+        let sent = check("gemini", &[&first, &second], &[nine, seven, seven]);
+        assert_eq!(sent, None);
+        let error = r#"{"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}"#;
+        check("gemini", &[&first, error], &[nine, nine, nine]);
+    }
+
+    #[test]
+    fn usage_of_a_complete_answer_is_what_its_end_says() {
+        let early = r#"{"candidates":[{"content":{"parts":[{"text":"A"}]}}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19}}"#;
+        let end = r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":7,"totalTokenCount":17}}"#;
+        let (estimate, report) = (Some((Some(10), Some(9), Some(19))), Some((Some(10), Some(7), Some(17))));
+        assert_eq!(check("gemini", &[early, end], &[estimate, report, report]), report);
+    }
+
+    /// Opens 256 things, one more of which is a fault: to forget one would lose what still comes of it.
+    #[track_caller]
+    fn check_too_many(dialect: &str, start: impl Fn(usize) -> String) {
+        let dialect = AnyDialect::plain(dialect).unwrap();
+        let dialect = dialect.as_dialect();
+        let birth = Birth { id: "x".to_owned(), model: "m".to_owned(), created: 0 };
+        let mut pipeline =
+            Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(""), dialect.quirks(), birth);
+        let mut fault = None;
+        let mut sink = |event: &Event<'_>| {
+            if let Event::Fault(known) = event {
+                fault = Some(known.code);
+            }
+        };
+        for at in 0..256 {
+            pipeline.push(format!("data: {}\n\n", start(at)).as_bytes(), &mut sink);
+        }
+        assert!(!pipeline.is_ended());
+        pipeline.push(format!("data: {}\n\n", start(256)).as_bytes(), &mut sink);
+        assert_eq!(fault, Some(FaultCode::TooLarge));
+    }
+
+    #[test]
+    fn more_open_blocks_than_can_be_remembered_are_a_fault() {
+        check_too_many("anthropic", |at| {
+            format!(
+                r#"{{"type":"content_block_start","index":{at},"content_block":{{"type":"tool_use","id":"t{at}","name":"f","input":{{}}}}}}"#
+            )
+        });
+        check_too_many("anthropic", |at| {
+            format!(
+                r#"{{"type":"content_block_delta","index":{at},"delta":{{"type":"thinking_delta","thinking":"A"}}}}"#
+            )
+        });
+        check_too_many("cohere", |at| {
+            format!(
+                r#"{{"type":"tool-call-start","index":{at},"delta":{{"message":{{"tool_calls":{{"id":"t{at}","type":"function","function":{{"name":"f","arguments":""}}}}}}}}}}"#
+            )
+        });
+    }
 }

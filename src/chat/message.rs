@@ -136,8 +136,10 @@ pub enum Source<'a> {
 pub struct ToolCall<'a> {
     /// Its id; calls of the older form without one get one.
     pub id: Cow<'a, str>,
-    /// The function.
+    /// The function, or the tool.
     pub name: Cow<'a, str>,
+    /// The tool takes free text (`custom`): the arguments are that text.
+    pub is_custom: bool,
     /// The arguments as the model wrote them: usually the text of a JSON object.
     pub arguments: Cow<'a, str>,
     /// A thought signature that belongs to the call.
@@ -191,8 +193,21 @@ pub enum DetailBody<'a> {
 }
 
 impl Chat {
-    /// The messages, read.
+    /// The messages, read, for APIs whose tools take JSON: a call of a tool that takes free text is refused.
     pub fn messages(&self) -> Result<Vec<Message<'_>>, RequestError> {
+        let messages = self.messages_with_free_text()?;
+        for message in &messages {
+            if let Some(at) = message.calls.iter().position(|call| call.is_custom) {
+                let place = format!("{}.tool_calls[{at}]", message.place);
+                let why = "this API has no calls of tools that take free text. Use a function.";
+                return Err(RequestError::unsupported(place, why));
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The messages, read, for APIs that have tools which take free text.
+    pub fn messages_with_free_text(&self) -> Result<Vec<Message<'_>>, RequestError> {
         let raw = json::elements(self.field("messages").unwrap_or_default());
         let mut messages = Vec::with_capacity(raw.len());
         let mut last_call = String::new();
@@ -319,6 +334,11 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// True for what is said to the model about its task, not in the conversation.
+    pub fn is_system(&self) -> bool {
+        matches!(self.role, Role::System | Role::Developer)
+    }
+
     /// The text of all parts that are text.
     pub fn text(&self) -> String {
         let text = |part: &Part<'a>| match &part.content {
@@ -413,7 +433,10 @@ impl<'a> ToolCall<'a> {
             .or_else(|| nested("google", "thought_signature"))
             .or_else(|| nested("reasoning_detail", "data"));
         let id = members.find("id").and_then(json::word).unwrap_or_default();
-        ToolCall { id, signature, ..ToolCall::of_function(&function) }
+        match members.find("custom").filter(|raw| raw.starts_with('{')).map(Members::of) {
+            Some(custom) => ToolCall { id, signature, ..ToolCall::of_custom(&custom) },
+            None => ToolCall { id, signature, ..ToolCall::of_function(&function) },
+        }
     }
 
     fn of_function(function: &Members<'a>) -> ToolCall<'a> {
@@ -421,7 +444,19 @@ impl<'a> ToolCall<'a> {
         ToolCall {
             id: Cow::Borrowed(""),
             name: function.find("name").and_then(json::word).unwrap_or_default(),
+            is_custom: false,
             arguments: json::string(arguments).unwrap_or(Cow::Borrowed(arguments)),
+            signature: None,
+        }
+    }
+
+    fn of_custom(custom: &Members<'a>) -> ToolCall<'a> {
+        let word = |name: &str| custom.find(name).and_then(json::word).unwrap_or_default();
+        ToolCall {
+            id: Cow::Borrowed(""),
+            name: word("name"),
+            is_custom: true,
+            arguments: word("input"),
             signature: None,
         }
     }
@@ -557,10 +592,26 @@ mod tests {
     }
 
     #[test]
+    fn a_call_with_free_text_is_read_where_it_can_be_said() {
+        let chat = chat(
+            r#"[{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"call_2","type":"custom","custom":{"name":"sql","input":"SELECT \"depth\""}}]}]"#,
+        );
+        let messages = chat.messages_with_free_text().unwrap();
+        let calls: Vec<_> = messages[0]
+            .calls
+            .iter()
+            .map(|call| (call.id.as_ref(), call.name.as_ref(), call.is_custom, call.arguments.as_ref()))
+            .collect();
+        assert_eq!(calls, [("call_1", "f", false, "{}"), ("call_2", "sql", true, "SELECT \"depth\"")]);
+        assert_eq!(chat.messages().unwrap_err().param(), Some("messages[0].tool_calls[1]"));
+    }
+
+    #[test]
     fn arguments_are_always_an_object() {
         let call = |arguments: &'static str| ToolCall {
             id: "".into(),
             name: "".into(),
+            is_custom: false,
             arguments: arguments.into(),
             signature: None,
         };

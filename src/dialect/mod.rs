@@ -8,6 +8,7 @@ pub mod bedrock;
 mod beside;
 pub mod cohere;
 pub mod envelope;
+mod functions;
 pub mod gemini;
 mod mend;
 pub mod ollama;
@@ -18,8 +19,10 @@ mod payload;
 
 pub use outgoing::{Outgoing, Target};
 
+use url::Url;
+
 use crate::chat::{Chat, RequestError};
-use crate::event::{Delta, Repairs};
+use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
 
 /// One way to ask a provider and to read its answer.
@@ -39,8 +42,13 @@ pub trait Dialect: Send + Sync {
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
-    /// The decoder for one answer.
-    fn decoder(&self) -> Box<dyn Decoder>;
+    /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        Some(Outgoing::get(&outgoing::below(base_url, ["models"])))
+    }
+
+    /// The decoder for one answer of a model, by its name at the provider; where nobody knows it, by "".
+    fn decoder(&self, model: &str) -> Box<dyn Decoder>;
 }
 
 /// How a key is sent.
@@ -67,6 +75,10 @@ pub struct Quirks {
     /// The dialect has words of its own for what chat completions says: to translate them, or to mint what
     /// it has no field for, is no repair.
     pub is_foreign: bool,
+    /// The dialect's tool calls need no id: to mint one is no repair.
+    pub call_ids_optional: bool,
+    /// The dialect reports usage again as the answer grows: a report that comes again is no repair.
+    pub usage_grows: bool,
 }
 
 /// Where a provider puts reasoning into the text.
@@ -91,6 +103,12 @@ pub trait Decoder: Send {
         out: &mut Vec<Delta<'a>>,
         repairs: &mut Repairs,
     ) -> Result<(), DecodeError>;
+
+    /// The last usage that was read and not reported yet, because a better report comes with the end of the
+    /// answer. It is what is known of an answer that never ends.
+    fn usage_so_far(&self) -> Option<Usage> {
+        None
+    }
 }
 
 /// Why a frame cannot be read.

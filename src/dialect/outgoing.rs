@@ -19,12 +19,17 @@ pub struct Target<'a> {
 impl Target<'_> {
     /// The base URL with these segments behind its path.
     pub fn url<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
-        let mut url = self.base_url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
+        below(self.base_url, segments)
     }
+}
+
+/// A base URL with these segments behind its path.
+pub(super) fn below<'s>(base_url: &Url, segments: impl IntoIterator<Item = &'s str>) -> Url {
+    let mut url = base_url.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
 }
 
 /// A request without keys.
@@ -39,14 +44,23 @@ pub struct Outgoing {
 impl Outgoing {
     /// A JSON body to be posted; the answer is asked for as an event stream.
     pub fn post(url: &Url, body: Vec<u8>) -> Outgoing {
+        Outgoing::new(Method::POST, url, body)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "text/event-stream")
+    }
+
+    /// A question without a body; the answer is asked for as JSON.
+    pub fn get(url: &Url) -> Outgoing {
+        Outgoing::new(Method::GET, url, Vec::new()).header(ACCEPT, "application/json")
+    }
+
+    fn new(method: Method, url: &Url, body: Vec<u8>) -> Outgoing {
         let mut request = Request::new(Bytes::from(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         if let Ok(uri) = url.as_str().parse() {
             *request.uri_mut() = uri;
         }
         Outgoing { request, dropped: Vec::new() }
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "text/event-stream")
     }
 
     /// The same with a header more, or with another value of it.

@@ -12,22 +12,35 @@ impl Balance {
     /// Reads on; true once every bracket is closed.
     pub(super) fn scan(&mut self, text: &[u8]) -> bool {
         for &byte in text {
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_string = true,
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
+            self.read(byte);
         }
         self.depth == 0
+    }
+
+    /// Reads on up to where every bracket is closed, and tells where that is.
+    pub(super) fn end(&mut self, text: &[u8]) -> Option<usize> {
+        let last = text.iter().position(|&byte| {
+            self.read(byte);
+            self.depth == 0
+        });
+        last.map(|last| last + 1)
+    }
+
+    fn read(&mut self, byte: u8) {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return;
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Server-sent events, by the WHATWG standard ("Interpreting an event stream"), with the leniencies that
 //! real servers need: a last event without its blank line, events that no blank line separates, JSON
-//! without `data:`, white space before a field's name, a JSON text that goes on in the next line.
+//! without `data:`, white space before a field's name, a JSON text that goes on in the next line, all events in
+//! one JSON array.
 
 use std::ops::Range;
 
@@ -30,6 +31,8 @@ pub struct Sse {
     begun: bool,
     /// Events come without blank lines between them: a complete JSON text is an event.
     eager: bool,
+    /// Inside of a bare array of objects, each of which is an event: the brackets of the one that is being read.
+    array: Option<Balance>,
     event: Event,
     /// The event that was handed out last.
     taken: Event,
@@ -67,6 +70,17 @@ enum Step {
     DispatchBefore,
 }
 
+/// What a bare array gives.
+#[derive(Debug, PartialEq, Eq)]
+enum Array {
+    /// There is none here: a line comes next.
+    None,
+    /// More bytes must tell.
+    Open,
+    /// An object, which is now the event that is being read.
+    Object,
+}
+
 impl Sse {
     /// Makes a parser; `limit` is the longest payload in bytes.
     pub fn new(limit: usize) -> Sse {
@@ -78,6 +92,7 @@ impl Sse {
             skip_line_feed: false,
             begun: false,
             eager: false,
+            array: None,
             event: Event::default(),
             taken: Event::default(),
             stray: Vec::new(),
@@ -95,7 +110,13 @@ impl Sse {
         if !self.begun && !self.skip_byte_order_mark(repairs) {
             return Ok(None);
         }
-        while let Some(end) = self.line_end() {
+        loop {
+            match self.read_array(repairs) {
+                Array::None => {}
+                Array::Open => break,
+                Array::Object => return self.dispatch(true).map(Some),
+            }
+            let Some(end) = self.line_end() else { break };
             self.check_length(end - self.line)?;
             match self.read_line(end, repairs) {
                 Step::Next => self.advance(end),
@@ -112,7 +133,14 @@ impl Sse {
 
     /// The body ended: gives what is left of it. To be called until it gives nothing.
     pub fn finish(&mut self, repairs: &mut Repairs) -> Option<Frame<'_>> {
+        if self.read_array(repairs) == Array::Object {
+            return self.dispatch(true).ok(); // Its length was checked when it came.
+        }
         let end = self.buffer.len();
+        if self.array.take().is_some() && self.line < end {
+            self.take_object(end);
+            return self.dispatch(false).ok(); // As above.
+        }
         let rest = self.buffer.get(self.line..end).unwrap_or_default();
         if !rest.is_empty()
             && (rest.contains(&b':') || rest.first().is_some_and(|&byte| !byte.is_ascii_alphabetic()))
@@ -122,7 +150,7 @@ impl Sse {
                 self.line = end;
             }
             if step != Step::Next {
-                return self.dispatch(true).ok(); // Its length was checked when it came.
+                return self.dispatch(true).ok(); // As above.
             }
         } else if !rest.is_empty() {
             self.keep_stray(self.line..end);
@@ -176,8 +204,8 @@ impl Sse {
         true
     }
 
-    /// Where the line ends that begins at `line`: the position of its CR or LF.
-    fn line_end(&mut self) -> Option<usize> {
+    /// Skips the LF of the CR that ended the last line.
+    fn skip_line_feed(&mut self) {
         if self.skip_line_feed && self.line < self.buffer.len() {
             self.skip_line_feed = false;
             if self.buffer.get(self.line) == Some(&b'\n') {
@@ -185,6 +213,11 @@ impl Sse {
             }
         }
         self.searched = self.searched.max(self.line);
+    }
+
+    /// Where the line ends that begins at `line`: the position of its CR or LF.
+    fn line_end(&mut self) -> Option<usize> {
+        self.skip_line_feed();
         let rest = self.buffer.get(self.searched..).unwrap_or_default();
         let found = memchr::memchr2(b'\n', b'\r', rest).map(|at| self.searched + at);
         self.searched = found.unwrap_or(self.buffer.len());
@@ -352,6 +385,71 @@ impl Sse {
         }
     }
 
+    /// Reads on in a bare array of objects, or begins it where one stands at the beginning of a line.
+    fn read_array(&mut self, repairs: &mut Repairs) -> Array {
+        if self.array.is_none() {
+            match self.array_start() {
+                Some(Some(start)) => {
+                    repairs.count(Repair::BareJson);
+                    repairs.count(Repair::JsonInsteadOfStream);
+                    self.array = Some(Balance::default());
+                    (self.line, self.searched) = (start, start);
+                }
+                Some(None) => return Array::None,
+                None => return Array::Open,
+            }
+        }
+        let rest = self.buffer.get(self.line..).unwrap_or_default();
+        if self.searched <= self.line {
+            // Between two objects.
+            let between = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b',').count();
+            self.line += between;
+            self.searched = self.line;
+            match rest.get(between) {
+                None => return Array::Open,
+                Some(b'{') => {}
+                Some(byte) => {
+                    // The end, or what has no place in such an array.
+                    self.line += usize::from(*byte == b']');
+                    self.searched = self.line;
+                    self.array = None;
+                    return Array::None;
+                }
+            }
+        }
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(end) = self.array.as_mut().and_then(|brackets| brackets.end(rest)) else {
+            self.searched = self.buffer.len();
+            return Array::Open;
+        };
+        self.searched += end;
+        self.take_object(self.searched);
+        Array::Object
+    }
+
+    /// Where the first object of a bare array comes, if one begins at this line; `None` if more bytes must tell.
+    fn array_start(&mut self) -> Option<Option<usize>> {
+        self.skip_line_feed();
+        let in_page = self.stray.first() == Some(&b'<');
+        if in_page || !matches!(self.event.data, Data::None) {
+            return Some(None);
+        }
+        let rest = self.buffer.get(self.line..).unwrap_or_default();
+        let indent = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let Some(inner) = rest.get(indent..).and_then(|rest| rest.strip_prefix(b"[")) else {
+            return Some(None);
+        };
+        let first = inner.trim_ascii_start().first()?;
+        Some((*first == b'{').then_some(self.line + indent + 1))
+    }
+
+    /// Makes what stands from `line` to `end` the event that is being read.
+    fn take_object(&mut self, end: usize) {
+        self.event.data = Data::Line(self.line..end);
+        self.event.bare = Some(Balance::default());
+        self.line = end;
+    }
+
     /// A line of a JSON text without `data:`; the text may be spread over several lines.
     fn read_bare(&mut self, end: usize) -> Step {
         let (Some(balance), Data::Line(range)) = (&mut self.event.bare, &mut self.event.data) else {
@@ -487,7 +585,28 @@ mod tests {
     #[test]
     fn a_json_body_is_one_frame() {
         check("{\"a\": {\n\n  \"b}\": 1\n}}\n", &[("", "{\"a\": {\n\n  \"b}\": 1\n}}")]);
-        check("  [{\"a\":1}]", &[("", "[{\"a\":1}]")]);
+        check("  [1,\n2]", &[("", "[1,\n2]")]);
+    }
+
+    #[test]
+    fn an_array_of_objects_is_an_event_for_each() {
+        let objects = [("", "{\"a\": [{}]}"), ("", "{\"b\":\"}],\\\"\"}")];
+        check("  [{\"a\": [{}]},{\"b\":\"}],\\\"\"}]", &objects);
+        check("[\r\n {\"a\": [{}]}\r\n,\r\n{\"b\":\"}],\\\"\"}\r\n]\r\n", &objects);
+        check("\r\n[{\"a\": [{}]}]\n\ndata: x\n\n", &[objects[0], ("", "x")]);
+        check("[{\"a\": [{}]}, data: x\n\n", &[objects[0], ("", "x")]);
+    }
+
+    #[test]
+    fn an_array_that_is_cut_gives_what_is_complete() {
+        let mut sse = Sse::new(1 << 20);
+        let mut repairs = Repairs::default();
+        sse.push(b"[{\"a\":1},{\"b\":");
+        assert_eq!(sse.next(&mut repairs).unwrap().unwrap().data, b"{\"a\":1}");
+        assert_eq!(sse.next(&mut repairs), Ok(None));
+        let rest = sse.finish(&mut repairs).unwrap();
+        assert_eq!((rest.data, rest.closed), (&b"{\"b\":"[..], false));
+        assert_eq!(sse.finish(&mut repairs), None);
     }
 
     #[test]
@@ -536,5 +655,10 @@ mod tests {
             });
             assert!(refused, "in pieces of {size}");
         }
+        let mut sse = Sse::new(100);
+        sse.push(format!("[{{}},{{\"a\":\"{}", "x".repeat(200)).as_bytes());
+        let mut repairs = Repairs::default();
+        assert!(sse.next(&mut repairs).is_ok_and(|frame| frame.is_some()));
+        assert!(sse.next(&mut repairs).is_err());
     }
 }

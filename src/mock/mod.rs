@@ -22,6 +22,7 @@ mod fragments;
 mod ids;
 mod json;
 mod ledger;
+mod listing;
 mod manner;
 mod manners;
 mod native;
@@ -52,7 +53,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use json::{Handwriting, Json, Object};
 use ledger::{Ledger, Ticket};
 use refuse::Problem;
 use script::{Broken, ResetSwitch, Script};
@@ -164,9 +164,11 @@ async fn route(
     {
         return reply::native(native, &parts, &body, reset, ticket).await;
     }
-    if parts.method == Method::GET && path == "/v1/models" {
+    if parts.method == Method::GET
+        && let Some(list) = listing::find(&parts)
+    {
         ticket.finish();
-        return Ok(json(model_list()));
+        return Ok(json(list));
     }
     let missing =
         Problem { message: "The mock has no such page.", code: "not_found", ..Problem::of_status(404) };
@@ -178,22 +180,6 @@ fn json(body: String) -> Response<Script> {
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
-}
-
-fn model_list() -> String {
-    // Without the provider's name: whoever lists the provider puts it in front.
-    let models = models().into_iter().map(|name| {
-        let model = Object::default()
-            .with("id", name.strip_prefix("demo/").unwrap_or(&name))
-            .with("object", "model")
-            .with("created", render::CREATED)
-            .with("owned_by", "millpond");
-        Json::from(model)
-    });
-    Object::default()
-        .with("object", "list")
-        .with("data", models.collect::<Vec<_>>())
-        .write(Handwriting::default())
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Normalizer {
     pub fn new(quirks: Quirks, birth: Birth) -> Normalizer {
         Normalizer {
             quirks,
-            ids: Ids::new(&birth.id),
+            ids: Ids::new(&birth.id, quirks.call_ids_optional),
             birth,
             identity: Named::default(),
             started: None,
@@ -428,7 +428,9 @@ impl Normalizer {
                 }
             }
             Some(current) => {
-                scene.repairs.count(Repair::UsageRepeated);
+                if !self.quirks.usage_grows {
+                    scene.repairs.count(Repair::UsageRepeated);
+                }
                 current.merge(usage);
             }
         }

@@ -32,14 +32,16 @@ pub(super) struct Tools {
 #[derive(Debug)]
 pub(super) struct Ids {
     seed: String,
+    /// A call may come without one.
+    optional: bool,
     minted: u32,
     taken: HashSet<String>,
 }
 
 impl Ids {
-    /// `seed` makes the minted ids unique among answers.
-    pub(super) fn new(seed: &str) -> Ids {
-        Ids { seed: seed.to_owned(), minted: 0, taken: HashSet::new() }
+    /// `seed` makes the minted ids unique among answers; `optional` says that a call may come without an id.
+    pub(super) fn new(seed: &str, optional: bool) -> Ids {
+        Ids { seed: seed.to_owned(), optional, minted: 0, taken: HashSet::new() }
     }
 
     fn is_free(&self, id: &str) -> bool {
@@ -505,7 +507,9 @@ impl Call {
     /// Mints the id that the upstream did not give.
     fn ensure_id(&mut self, ids: &mut Ids, repairs: &mut Repairs) {
         if self.id.is_empty() {
-            repairs.count(Repair::ToolIdMissing);
+            if !ids.optional {
+                repairs.count(Repair::ToolIdMissing);
+            }
             self.id = ids.mint();
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -14,9 +15,9 @@ use tokio::time::{Instant, timeout};
 use super::handler::json;
 use super::{App, upstream};
 use crate::config::Upstream;
+use crate::dialect::Outgoing;
 use crate::error::Error;
 use crate::json::{self as text, Members};
-use crate::provider::Auth;
 
 /// How long a provider's list is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(60);
@@ -92,16 +93,15 @@ async fn all(app: &Arc<App>) -> Vec<Model> {
 }
 
 async fn of_provider(app: &App, provider: &Upstream) -> Arc<Vec<Model>> {
-    if let Auth::SigV4 { .. } = provider.auth {
-        // AWS lists models at another address, in another form.
-        return Arc::default();
-    }
+    // Without an address, or where nothing lists them, those of the config are all.
+    let request = provider.base_url.as_ref().ok().and_then(|url| provider.dialect.as_dialect().models(url));
+    let Some(Outgoing { request, .. }) = request else { return Arc::default() };
     if let Some((at, list)) = app.models.0.lock().await.get(&provider.name)
         && at.elapsed() < FRESH
     {
         return Arc::clone(list);
     }
-    let Ok(Some(list)) = timeout(PATIENCE, fetch(app, provider)).await else {
+    let Ok(Some(list)) = timeout(PATIENCE, fetch(app, provider, request)).await else {
         tracing::warn!(provider = provider.name, "the provider did not list its models");
         return Arc::default();
     };
@@ -110,12 +110,7 @@ async fn of_provider(app: &App, provider: &Upstream) -> Arc<Vec<Model>> {
     list
 }
 
-async fn fetch(app: &App, provider: &Upstream) -> Option<Vec<Model>> {
-    let mut url = provider.base_url.clone().ok()?; // A provider without an address lists nothing.
-    url.path_segments_mut().ok()?.pop_if_empty().push("models"); // Base URLs have paths.
-    let mut request = Request::new(bytes::Bytes::new());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = url.as_str().parse().ok()?; // A URL is a URI.
+async fn fetch(app: &App, provider: &Upstream, mut request: Request<Bytes>) -> Option<Vec<Model>> {
     upstream::authorize(provider, &HeaderMap::new(), request.headers_mut()).ok()?; // Keys were checked before.
     let mut response = app.clients.of(provider).execute(upstream::to_reqwest(request).ok()?).await.ok()?; // The caller tells.
     if !response.status().is_success() {
@@ -131,7 +126,7 @@ async fn fetch(app: &App, provider: &Upstream) -> Option<Vec<Model>> {
     read(&provider.name, std::str::from_utf8(&body).ok()?)
 }
 
-/// Reads a list: OpenAI's object, or a bare array.
+/// Reads a list: an object with `data` (OpenAI, Anthropic) or `models` (Gemini, Cohere, Ollama), or a bare array.
 fn read(provider: &str, body: &str) -> Option<Vec<Model>> {
     let outer = Members::of(body);
     let list = outer.find("data").or_else(|| outer.find("models")).unwrap_or(body.trim());

@@ -184,7 +184,7 @@ impl Plan {
         };
         let pipeline = Pipeline::new(
             framer(dialect, config.limits.frame_bytes),
-            dialect.decoder(),
+            dialect.decoder(model),
             dialect.quirks(),
             birth,
         );

@@ -21,6 +21,7 @@ mod midstream;
 mod mistakes;
 mod models;
 mod native;
+mod plan;
 mod program;
 mod requests;
 mod reuse;

@@ -97,3 +97,36 @@ async fn a_provider_that_hangs_is_left_out() {
     assert!(list.contains(&"one/demo".to_owned()) && !list.iter().any(|id| id.starts_with("silent/")));
     silent.request().await.0.closed().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_dialect_lists_its_models_in_its_own_way() {
+    let mock = Mock::start().await;
+    let rows = [
+        ("anthropic", "anthropic", "/v1", "claude-sonnet-4-5"),
+        ("google", "gemini", "/v1beta", "gemini-2.5-flash"),
+        ("openai", "openai-responses", "/v1", "openrouter"),
+        ("cohere", "cohere", "/v2", "command-a-03-2025"),
+        ("ollama", "ollama", "/api", "qwen3:8b"),
+        // The list is on another host, with other rights.
+        ("bedrock", "bedrock", "", "named.in-the-config-v1:0"),
+    ];
+    let entry = |(name, dialect, base, model): &(&str, &str, &str, &str)| {
+        let models = if *name == "bedrock" { format!("models = [\"{model}\"]\n") } else { String::new() };
+        let url = format!("http://{}{base}", mock.address);
+        format!("[providers.{name}]\nbase_url = \"{url}\"\ndialect = \"{dialect}\"\n{models}")
+    };
+    let proxy = Proxy::start(&rows.iter().map(entry).collect::<String>()).await;
+    let reply = proxy.get("/v1/models").await;
+    let listed = ids(&reply);
+    for (name, _, _, model) in rows {
+        assert!(listed.contains(&format!("{name}/{model}")), "{name}: {listed:?}");
+        let own = listed.iter().filter(|id| id.starts_with(&format!("{name}/"))).count();
+        assert!(own == 1 || name == "openai", "{name}: {listed:?}");
+    }
+    assert!(reply.text().contains("Claude Sonnet 4.5"), "the model's own fields are kept");
+    let paths: BTreeSet<String> =
+        mock.requests().await.iter().map(|request| request["path"].as_str().unwrap().to_owned()).collect();
+    let expect = ["/api/tags", "/v1/models", "/v1beta/models"];
+    let plain = paths.iter().map(|path| path.split('?').next().unwrap()).collect::<BTreeSet<_>>();
+    assert_eq!(plain, BTreeSet::from(expect));
+}

@@ -1,6 +1,6 @@
 //! Requests to AWS: signed with the credentials of the environment, or sent with a key.
 
-use crate::harness::{KEY, Proxy, ask};
+use crate::harness::{KEY, Mock, Proxy, ask};
 use crate::support::{golden_folder, read};
 use crate::upstream::{Connection, Request, Upstream, response};
 
@@ -87,4 +87,30 @@ async fn a_token_that_aws_quotes_is_hidden() {
     assert_eq!(reply.status, 403);
     assert!(reply.text().contains("signature we calculated"), "{}", reply.text());
     assert!(!reply.text().contains(TOKEN), "{}", reply.text());
+}
+
+/// The key of AWS's published examples, whose secret the mock knows.
+fn published(name: &str) -> Option<String> {
+    let value = match name {
+        "AWS_SECRET_ACCESS_KEY" => "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+        _ => return credentials(name),
+    };
+    Some(value.to_owned())
+}
+
+/// The same with a token, and a secret that is another one.
+fn mistaken(name: &str) -> Option<String> {
+    published(name).map(|value| value.replace("EXAMPLEKEY", "MISTAKENKEY"))
+}
+
+#[tokio::test]
+async fn the_mock_knows_a_signature_that_is_right() {
+    let mock = Mock::start().await;
+    let config = format!("[providers.bedrock]\nbase_url = \"http://{}\"", mock.address);
+    let proxy = Proxy::start_in(published, &config).await;
+    proxy.chat(&ask(MODEL, true)).await.complete(false);
+    proxy.chat(&ask(MODEL, false)).await.object();
+    let proxy = Proxy::start_in(mistaken, &config).await;
+    let error = proxy.chat(&ask(MODEL, true)).await.error(403);
+    assert!(error["message"].as_str().unwrap().contains("signature we calculated does not match"), "{error}");
 }

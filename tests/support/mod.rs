@@ -128,7 +128,7 @@ pub fn birth() -> Birth {
 /// A pipeline as the filter makes it.
 pub fn pipeline(dialect: AnyDialect) -> Pipeline {
     let dialect = dialect.as_dialect();
-    Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(), dialect.quirks(), birth())
+    Pipeline::new(framer(dialect, FRAME_LIMIT), dialect.decoder(""), dialect.quirks(), birth())
 }
 
 /// What a client that asked for usage gets for a body that arrives in these pieces.

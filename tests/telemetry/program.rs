@@ -69,10 +69,12 @@ pub fn provider(name: &str, upstream: SocketAddr, more: &str) -> String {
 }
 
 impl Program {
-    /// Starts it with this config and nothing in its environment but these variables.
+    /// Starts it with this config and nothing in its environment but these variables. Upstreams are asked
+    /// once, unless the config says how often.
     pub async fn start(test: &str, config: &str, variables: &[(&str, String)]) -> Program {
         let file = folder(test).join("millpond.toml");
-        std::fs::write(&file, config).unwrap();
+        let once = if config.contains("retry") { "" } else { "retry.attempts = 1\n" };
+        std::fs::write(&file, format!("{once}{config}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])

@@ -6,11 +6,11 @@ use super::wire::Tokens;
 use crate::dialect::beside;
 use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
-use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment};
+use crate::event::{Delta, Detail, Fault, FaultCode, Repair, Repairs, Said, Scope, ToolFragment, Usage};
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
-/// Blocks that are open at once at most; beyond it the oldest is forgotten.
+/// Blocks that are open at once at most; to forget one would lose what comes of it.
 const BLOCKS_LIMIT: usize = 256;
 /// What is kept back of one block at most, in bytes; beyond it, it leaves as it is.
 const KEPT_LIMIT: usize = 1 << 20;
@@ -72,6 +72,10 @@ impl Decoder for AnthropicDecoder {
             state.event(frame, text, event, out, repairs)
         })
     }
+
+    fn usage_so_far(&self) -> Option<Usage> {
+        self.state.tokens.report()
+    }
 }
 
 impl State {
@@ -115,7 +119,6 @@ impl State {
                 || event.find("error").is_some_and(envelope::tells) =>
             {
                 let fault = envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
-                out.extend(self.tokens.report().map(|usage| Delta::Usage(Box::new(usage), true)));
                 out.push(Delta::Error(Box::new(fault)));
             }
             _ => repairs.count(Repair::UnknownFrame),
@@ -142,7 +145,7 @@ impl State {
         beside::others(message, &known, Scope::Answer, out);
         unknown_of(message, &["stop_sequence", "stop_details"], Scope::Choice(0), out);
         out.push(Delta::Choice { choice: 0, role: word("role").is_some() });
-        self.blocks.clear();
+        self.give_up_all(out);
         for (at, raw) in (0..).zip(message.find("content").map(json::elements).unwrap_or_default()) {
             self.open(at, raw, out);
             if let Some((_, block)) = self.blocks.pop() {
@@ -165,9 +168,7 @@ impl State {
         let reason = delta.find("stop_reason").and_then(json::word);
         if reason.is_some() {
             // Blocks that the limit cut are never closed.
-            for (_, block) in std::mem::take(&mut self.blocks) {
-                self.give_up(block, out);
-            }
+            self.give_up_all(out);
         }
         out.extend(reason.map(|reason| Delta::Finish { choice: 0, reason, native: None }));
         if let Some(usage) = event.find("usage") {
@@ -239,11 +240,26 @@ impl State {
                 Block::Other { raw, input: String::new() }
             }
         };
-        self.blocks.retain(|(known, _)| *known != index);
+        self.remember(index, block, out);
+    }
+
+    /// Remembers an open block; what stood at its index leaves as it is.
+    fn remember<'a>(&mut self, index: i64, block: Block, out: &mut Vec<Delta<'a>>) {
+        if let Some(at) = self.blocks.iter().position(|(known, _)| *known == index) {
+            let (_, old) = self.blocks.remove(at);
+            self.give_up(old, out);
+        }
         if self.blocks.len() >= BLOCKS_LIMIT {
-            self.blocks.remove(0);
+            out.push(Delta::Error(Box::new(Fault::new(FaultCode::TooLarge))));
+            return;
         }
         self.blocks.push((index, block));
+    }
+
+    fn give_up_all<'a>(&mut self, out: &mut Vec<Delta<'a>>) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            self.give_up(block, out);
+        }
     }
 
     fn block_delta<'a>(
@@ -258,12 +274,12 @@ impl State {
         match delta.find("type").and_then(json::word).as_deref() {
             Some("text_delta") => self.text(delta.find("text").and_then(json::word), out),
             Some("thinking_delta") => {
-                let item = self.thought(index);
+                let item = self.thought(index, out);
                 self.thinking(item, delta.find("thinking"), out);
                 beside::others(&delta, &["type", "thinking"], Scope::Delta(0), out);
             }
             Some("signature_delta") => {
-                let item = self.thought(index);
+                let item = self.thought(index, out);
                 signature(item, delta.find("signature"), out);
             }
             Some("input_json_delta") => {
@@ -318,8 +334,7 @@ impl State {
             Some((_, Block::Text { .. } | Block::Thinking(_))) | None => {
                 let call = self.calls;
                 self.calls += 1;
-                self.blocks.retain(|(known, _)| *known != index);
-                self.blocks.push((index, Block::Tool { call, has_arguments: true }));
+                self.remember(index, Block::Tool { call, has_arguments: true }, out);
                 out.push(arguments(call, piece));
             }
         }
@@ -378,14 +393,13 @@ impl State {
     }
 
     /// The item of the block at an index; one that nobody opened is opened.
-    fn thought(&mut self, index: i64) -> u32 {
+    fn thought(&mut self, index: i64, out: &mut Vec<Delta<'_>>) -> u32 {
         let block = self.blocks.iter().find(|(known, _)| *known == index);
         match block {
             Some((_, Block::Thinking(item))) => *item,
             Some((_, Block::Text { .. } | Block::Tool { .. } | Block::Other { .. })) | None => {
                 let item = self.next_thought();
-                self.blocks.retain(|(known, _)| *known != index);
-                self.blocks.push((index, Block::Thinking(item)));
+                self.remember(index, Block::Thinking(item), out);
                 item
             }
         }

@@ -29,7 +29,9 @@ mod request;
 pub(super) mod rules;
 mod wire;
 
-use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
+use url::Url;
+
+use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -65,7 +67,7 @@ impl Dialect for Anthropic {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { is_foreign: true, ..Quirks::default() }
+        Quirks { is_foreign: true, usage_grows: true, ..Quirks::default() }
     }
 
     fn auth(&self) -> Option<Auth> {
@@ -79,7 +81,17 @@ impl Dialect for Anthropic {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        let mut url = outgoing::below(base_url, ["models"]);
+        url.query_pairs_mut().append_pair("limit", "1000");
+        match self.host {
+            Host::Direct => Some(request::versioned(Outgoing::get(&url))),
+            // Vertex lists what it hosts in another API.
+            Host::Vertex => None,
+        }
+    }
+
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::AnthropicDecoder::default())
     }
 }

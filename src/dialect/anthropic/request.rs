@@ -64,12 +64,17 @@ pub(super) fn request(
     };
     let mut outgoing = Outgoing::post(&url, chat.body(target.provider, &body)?).without(dropped);
     if dialect.host == Host::Direct {
-        outgoing = outgoing.header(HeaderName::from_static("anthropic-version"), "2023-06-01");
+        outgoing = versioned(outgoing);
     }
     if files {
         outgoing = outgoing.header(HeaderName::from_static("anthropic-beta"), "files-api-2025-04-14");
     }
     Ok(outgoing)
+}
+
+/// The same with the version of the API, without which Anthropic refuses every request.
+pub(super) fn versioned(outgoing: Outgoing) -> Outgoing {
+    outgoing.header(HeaderName::from_static("anthropic-version"), "2023-06-01")
 }
 
 /// Refuses what cannot be expressed and would be missed.
@@ -153,21 +158,10 @@ impl<'a> Builder<'a> {
 
     fn system<'b>(&mut self, messages: &'b [Message<'b>]) -> Result<Vec<Block<'b>>, RequestError> {
         let mut blocks = Vec::new();
-        for message in
-            messages.iter().filter(|message| matches!(message.role, Role::System | Role::Developer))
-        {
+        for message in messages.iter().filter(|message| message.is_system()) {
             let from = blocks.len();
             for part in &message.parts {
-                match &part.content {
-                    Content::Text(text) => blocks.extend(text_block(text, part.cache_control)),
-                    Content::Refusal(_)
-                    | Content::Image(_)
-                    | Content::File(_)
-                    | Content::Audio(_)
-                    | Content::Video(_) => {
-                        return Err(RequestError::unsupported(part.place, "a system message is text only."));
-                    }
-                }
+                blocks.extend(text_block(rules::system_text(part)?, part.cache_control));
             }
             mark(&mut blocks, from, message.cache_control);
         }

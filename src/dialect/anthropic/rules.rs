@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::family::{Family, Sampling, Thinks};
-use crate::chat::message::{Detail, DetailBody, Message, Role};
+use crate::chat::message::{Content, Detail, DetailBody, Message, Part, Role};
 use crate::chat::settings::{self, Effort};
 use crate::chat::{Chat, RequestError};
 use crate::json::Raw;
@@ -148,6 +148,18 @@ pub(in crate::dialect) fn lost_its_thoughts(messages: &[Message<'_>]) -> bool {
         && last.is_some_and(|last| {
             last.role == Role::Assistant && !last.calls.is_empty() && !last.details.iter().any(is_signed)
         })
+}
+
+/// The text of a part of a system message, which may be nothing else.
+pub(in crate::dialect) fn system_text<'b>(part: &'b Part<'b>) -> Result<&'b str, RequestError> {
+    match &part.content {
+        Content::Text(text) => Ok(text),
+        Content::Refusal(_)
+        | Content::Image(_)
+        | Content::File(_)
+        | Content::Audio(_)
+        | Content::Video(_) => Err(RequestError::unsupported(part.place, "a system message is text only.")),
+    }
 }
 
 /// True for reasoning that a Claude model signed; what another provider signed is of no use to it.

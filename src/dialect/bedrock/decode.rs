@@ -14,7 +14,7 @@ use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, 
 use crate::framing::Frame;
 use crate::json::{self, Members};
 
-/// Blocks that are open at once at most.
+/// Blocks that are open at once at most; to forget one would lose what comes of it.
 const BLOCKS_LIMIT: usize = 256;
 /// What is kept back of one block at most, in bytes; beyond it, it leaves as it is.
 const KEPT_LIMIT: usize = 1 << 20;
@@ -48,15 +48,24 @@ const EXCEPTIONS: [(&str, u16); 10] = [
 ];
 
 /// The decoder of one answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BedrockDecoder {
     reader: Reader,
     state: State,
 }
 
+impl BedrockDecoder {
+    /// The decoder for a model whose readable reasoning is of that format.
+    pub(super) fn new(format: &'static str) -> BedrockDecoder {
+        BedrockDecoder { reader: Reader::default(), state: State { format, ..State::default() } }
+    }
+}
+
 /// What is known of an answer.
 #[derive(Debug, Default)]
 struct State {
+    /// The format of readable reasoning.
+    format: &'static str,
     /// The blocks that are open, by their index.
     blocks: Vec<(i64, Block)>,
     calls: i64,
@@ -245,14 +254,15 @@ impl State {
         self.open(index, block, out);
     }
 
-    /// Opens a block; what stood at its index, or has been open for the longest where there are too many,
-    /// leaves as it is.
+    /// Opens a block; what stood at its index leaves as it is.
     fn open<'a>(&mut self, index: i64, block: Block, out: &mut Vec<Delta<'a>>) {
-        let full = (self.blocks.len() >= BLOCKS_LIMIT).then_some(0);
-        let old = self.blocks.iter().position(|(known, _)| *known == index).or(full);
-        if let Some(at) = old {
+        if let Some(at) = self.blocks.iter().position(|(known, _)| *known == index) {
             let (_, block) = self.blocks.remove(at);
             self.give_up(block, out);
+        }
+        if self.blocks.len() >= BLOCKS_LIMIT {
+            out.push(Delta::Error(Box::new(Fault::new(FaultCode::TooLarge))));
+            return;
         }
         self.blocks.push((index, block));
     }
@@ -318,11 +328,11 @@ impl State {
                 ("text", Some(text)) => {
                     out.push(Delta::Reasoning { choice: 0, text: Said::Next(text) });
                     if value.starts_with('"') {
-                        out.push(detail("text", ("text", value), CLAUDE, item));
+                        out.push(detail("text", ("text", value), self.format, item));
                     }
                 }
                 ("signature", Some(_)) if value.starts_with('"') => {
-                    out.push(detail("text", ("signature", value), CLAUDE, item));
+                    out.push(detail("text", ("signature", value), self.format, item));
                 }
                 ("redactedContent", Some(base64)) => match anthropics_own(&base64) {
                     Some(data) => out.push(detail("encrypted", ("data", &data), CLAUDE, item)),
@@ -464,7 +474,7 @@ impl State {
     }
 }
 
-/// The format of reasoning that Claude models sign.
+/// The format of what Claude's own API says.
 const CLAUDE: &str = "anthropic-claude-v1";
 
 fn index(event: &Members<'_>) -> i64 {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `messageStart` | role; there is neither id nor model |
 //! | `text` | text |
-//! | `reasoningContent` with `text`, `signature` | reasoning, and items `reasoning.text` of format `anthropic-claude-v1`: only Claude signs |
+//! | `reasoningContent` with `text`, `signature` | reasoning, and items `reasoning.text`: of format `anthropic-claude-v1` from Claude and from models whose name does not tell, else `unknown`, because nobody else signs |
 //! | `redactedContent` | an item `reasoning.encrypted`: in Anthropic's own form where it holds that, else of format `bedrock-converse-v1` |
 //! | `toolUse` | a tool call |
 //! | `citation` | `annotations`, at the end of the block, about its text or the text before it |
@@ -44,6 +44,10 @@
 //! `AWS_BEARER_TOKEN_BEDROCK` is a bearer key. Without it a request is signed (SigV4) with the credentials of
 //! the environment or of the shared files' profile; see [`Auth::SigV4`].
 //!
+//! # Models
+//! They are listed by Bedrock's control plane, which is another host with rights of its own: `GET /v1/models`
+//! lists those that the config names, as `models = ["anthropic.claude-sonnet-4-5-20250929-v1:0"]`.
+//!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
 
 mod decode;
@@ -51,6 +55,8 @@ mod media;
 mod model;
 mod request;
 mod wire;
+
+use url::Url;
 
 use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
 use crate::chat::{Chat, RequestError};
@@ -87,7 +93,12 @@ impl Dialect for Bedrock {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
-        Box::new(decode::BedrockDecoder::default())
+    /// The control plane lists models, on another host: `GET /v1/models` names those of the config.
+    fn models(&self, _base_url: &Url) -> Option<Outgoing> {
+        None
+    }
+
+    fn decoder(&self, model: &str) -> Box<dyn Decoder> {
+        Box::new(decode::BedrockDecoder::new(model::reasoning_format(model)))
     }
 }

@@ -41,6 +41,16 @@ pub(super) fn of(id: &str) -> Maker {
     if name.starts_with("arn:") && !name.contains("foundation-model") { Maker::Unknown } else { Maker::Other }
 }
 
+/// The format of a model's readable reasoning: that of Claude, which is signed and can go back, also where the
+/// name does not say whose it is.
+pub(super) fn reasoning_format(id: &str) -> &'static str {
+    match of(id) {
+        Maker::Claude(_) | Maker::Unknown => "anthropic-claude-v1",
+        Maker::Other if id.is_empty() => "anthropic-claude-v1",
+        Maker::Nova { .. } | Maker::GptOss | Maker::Mistral | Maker::Other => "unknown",
+    }
+}
+
 /// True for Claude models from 4.5 on: they can be told to call one tool at a time, and to keep to a schema.
 pub(super) fn is_recent_claude(id: &str) -> bool {
     const OLDER: [&str; 8] = [
@@ -83,6 +93,22 @@ mod tests {
         assert!(matches!(of("openai.gpt-oss-120b-1:0"), Maker::GptOss));
         assert!(matches!(of("deepseek.r1-v1:0"), Maker::Other));
         assert!(matches!(of("arn:aws:bedrock:us-east-1:1:application-inference-profile/x"), Maker::Unknown));
+    }
+
+    #[test]
+    fn only_claudes_reasoning_is_in_its_format() {
+        for (id, format) in [
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", "anthropic-claude-v1"),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/x", "anthropic-claude-v1"),
+            ("", "anthropic-claude-v1"),
+            ("us.deepseek.r1-v1:0", "unknown"),
+            ("us.amazon.nova-2-lite-v1:0", "unknown"),
+            ("openai.gpt-oss-120b-1:0", "unknown"),
+            ("qwen.qwen3-32b-v1:0", "unknown"),
+            ("mistral.magistral-small-2509", "unknown"),
+        ] {
+            assert_eq!(reasoning_format(id), format, "{id}");
+        }
     }
 
     #[test]

@@ -139,24 +139,11 @@ impl<'a> Builder<'a> {
 
     fn system<'b>(&mut self, messages: &'b [Message<'b>]) -> Result<Vec<Block<'b>>, RequestError> {
         let mut blocks = Vec::new();
-        for message in
-            messages.iter().filter(|message| matches!(message.role, Role::System | Role::Developer))
-        {
+        for message in messages.iter().filter(|message| message.is_system()) {
             let from = blocks.len();
             for part in &message.parts {
-                match &part.content {
-                    Content::Text(text) => {
-                        blocks.extend(text_block(text));
-                        mark(&mut blocks, from, part.cache_control);
-                    }
-                    Content::Refusal(_)
-                    | Content::Image(_)
-                    | Content::File(_)
-                    | Content::Audio(_)
-                    | Content::Video(_) => {
-                        return Err(RequestError::unsupported(part.place, "a system message is text only."));
-                    }
-                }
+                blocks.extend(text_block(rules::system_text(part)?));
+                mark(&mut blocks, from, part.cache_control);
             }
             mark(&mut blocks, from, message.cache_control);
         }

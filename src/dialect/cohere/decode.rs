@@ -9,7 +9,8 @@ use crate::event::{Delta, Detail, ErrorType, Fault, FaultCode, Repair, Repairs, 
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
-/// Blocks, or calls, that are remembered at once at most; beyond it the oldest is forgotten.
+/// Blocks, which citations name, that are remembered at most, and calls that are open at once; beyond it the
+/// oldest block is forgotten, but to forget a call would lose what comes of it.
 const REMEMBERED: usize = 256;
 
 /// The kinds of events whose unknown fields are carried; an unknown kind says nothing of this answer.
@@ -306,7 +307,7 @@ impl State {
                 }
             }
             let arguments = function.find("arguments").filter(|raw| !json::says_nothing(raw));
-            let number = self.open_call(index, arguments.is_some());
+            let number = self.open_call(index, arguments.is_some(), out);
             let fragment = ToolFragment {
                 index: Some(number),
                 id: members.find("id").and_then(json::word),
@@ -319,14 +320,15 @@ impl State {
         }
     }
 
-    fn open_call(&mut self, index: i64, has_arguments: bool) -> i64 {
+    fn open_call(&mut self, index: i64, has_arguments: bool, out: &mut Vec<Delta<'_>>) -> i64 {
         let number = self.calls_begun;
         self.calls_begun += 1;
         self.calls.retain(|(known, _)| *known != index);
         if self.calls.len() >= REMEMBERED {
-            self.calls.remove(0);
+            out.push(Delta::Error(Box::new(Fault::new(FaultCode::TooLarge))));
+        } else {
+            self.calls.push((index, Call { number, has_arguments }));
         }
-        self.calls.push((index, Call { number, has_arguments }));
         number
     }
 
@@ -344,7 +346,7 @@ impl State {
                     call.number
                 }
                 // A call that nobody opened.
-                None => self.open_call(index, true),
+                None => self.open_call(index, true, out),
             };
             out.push(arguments(number, json::string(piece).unwrap_or(Cow::Borrowed(piece))));
         }

@@ -33,6 +33,8 @@ mod decode;
 mod request;
 mod wire;
 
+use url::Url;
+
 use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
@@ -69,7 +71,16 @@ impl Dialect for Cohere {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    /// Version 2 has no list: that of version 1 names the models of both.
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        let mut url = base_url.clone();
+        let path = base_url.path().trim_end_matches('/');
+        url.set_path(&format!("{}/v1/models", path.strip_suffix("/v2").unwrap_or(path)));
+        url.query_pairs_mut().append_pair("endpoint", "chat").append_pair("page_size", "1000");
+        Some(Outgoing::get(&url))
+    }
+
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::CohereDecoder::default())
     }
 }

@@ -2,15 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::wire::{
-    Block, Body, Call, Called, Content, Document, File, Format, Function, Image, Thinking, Tool, Turn,
-};
+use super::wire::{Block, Body, Call, Called, Content, Document, File, Format, Image, Thinking, Turn};
 use super::{FORMAT, PLAN};
 use crate::chat::message::{self, DetailBody, Media, Message, Part, Place, Role, Source};
 use crate::chat::settings::{Effort, ResponseFormat};
-use crate::chat::tool::{self, ToolChoice};
+use crate::chat::tool::ToolChoice;
 use crate::chat::{Chat, RequestError};
-use crate::dialect::{Outgoing, Target};
+use crate::dialect::{Outgoing, Target, functions};
 use crate::json::{self, Raw};
 
 /// Fields that are translated.
@@ -86,7 +84,7 @@ fn refuse(chat: &Chat) -> Result<(), RequestError> {
 /// The tools that may be called, and how they are chosen.
 #[derive(Default)]
 struct Tools<'a> {
-    tools: Vec<Tool<'a>>,
+    tools: Vec<functions::Wire<'a>>,
     choice: Option<&'static str>,
     /// All of them follow their schemas to the letter.
     strict: Option<bool>,
@@ -259,29 +257,13 @@ impl<'a> Builder<'a> {
         };
         let mut tools = Vec::new();
         let (mut all_strict, mut any_strict) = (true, false);
-        for (at, tool) in self.chat.tools()?.into_iter().enumerate() {
-            let function = match tool {
-                tool::Tool::Function(function) => function,
-                tool::Tool::Native(_) => {
-                    let why = "this API has functions only.";
-                    return Err(RequestError::unsupported(format!("tools[{at}]"), why));
-                }
-            };
-            if names.as_ref().is_some_and(|names| !names.contains(&function.name)) {
-                continue;
-            }
+        for function in functions::read(self.chat, names.as_deref())? {
             all_strict &= function.strict == Some(true);
             any_strict |= function.strict == Some(true);
             if function.cache_control.is_some() {
                 self.drop("tools.cache_control");
             }
-            let parameters = function.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}");
-            let function = Function {
-                name: function.name,
-                description: function.description,
-                parameters: Raw(parameters),
-            };
-            tools.push(Tool { kind: "function", function });
+            tools.push(functions::Wire::of(function));
         }
         if tools.is_empty() {
             return Ok(Tools::default());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::dialect::functions;
 use crate::event::Usage;
 use crate::json::{self, Field, Members, Raw};
 
@@ -14,7 +15,7 @@ pub(super) struct Body<'a> {
     pub(super) stream: bool,
     pub(super) messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) tools: Vec<Tool<'a>>,
+    pub(super) tools: Vec<functions::Wire<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,23 +94,6 @@ pub(super) struct Call<'a> {
 pub(super) struct Called<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) arguments: Cow<'a, str>,
-}
-
-/// A tool.
-#[derive(Debug, Serialize)]
-pub(super) struct Tool<'a> {
-    #[serde(rename = "type")]
-    pub(super) kind: &'static str,
-    pub(super) function: Function<'a>,
-}
-
-/// A function that the client runs.
-#[derive(Debug, Serialize)]
-pub(super) struct Function<'a> {
-    pub(super) name: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<Cow<'a, str>>,
-    pub(super) parameters: Raw<'a>,
 }
 
 /// A document that the answer may cite.

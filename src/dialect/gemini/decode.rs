@@ -8,7 +8,7 @@ use super::usage::Report;
 use crate::dialect::beside;
 use crate::dialect::payload::{Payload, Reader};
 use crate::dialect::{DecodeError, Decoder, envelope};
-use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Scope};
+use crate::event::{Delta, Fault, FaultCode, Repair, Repairs, Scope, Usage};
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
@@ -71,7 +71,7 @@ impl Decoder for GeminiDecoder {
                 Ok(())
             }
             Payload::Array(text) => {
-                // All of the answer in one array: the address had no `alt=sse`.
+                // All of the answer in one event; an array that is the body itself comes object by object.
                 repairs.count(Repair::JsonInsteadOfStream);
                 json::elements(text)
                     .into_iter()
@@ -79,6 +79,10 @@ impl Decoder for GeminiDecoder {
             }
             Payload::Object(text, members) => state.response(frame, text, &members, out, repairs),
         }
+    }
+
+    fn usage_so_far(&self) -> Option<Usage> {
+        self.state.report.so_far()
     }
 }
 
@@ -99,7 +103,6 @@ impl State {
                 self.candidate(at, raw, out, repairs)?;
             }
             let fault = envelope::read(text).unwrap_or_else(|| Fault::new(FaultCode::UpstreamError));
-            self.report.leave(out);
             out.push(Delta::Error(Box::new(fault)));
             return Ok(());
         }

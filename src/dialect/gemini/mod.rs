@@ -21,7 +21,7 @@
 //! | `error` | a fault |
 //!
 //! There is no end mark: an answer is complete if every candidate has its finish reason when the body ends. An
-//! answer that comes as one array of all frames, because `alt=sse` was lost on the way, is read as well.
+//! answer that comes as one array of all frames, because `alt=sse` was lost on the way, is read as it comes.
 //!
 //! # The request
 //! A model's name that begins with one of the API's collections (`models/`, `tunedModels/`, `dynamic/`,
@@ -58,7 +58,9 @@ mod tools;
 mod usage;
 mod wire;
 
-use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target};
+use url::Url;
+
+use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -94,7 +96,7 @@ impl Dialect for Gemini {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { is_foreign: true, ..Quirks::default() }
+        Quirks { is_foreign: true, call_ids_optional: true, usage_grows: true, ..Quirks::default() }
     }
 
     fn auth(&self) -> Option<Auth> {
@@ -108,7 +110,17 @@ impl Dialect for Gemini {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        let mut url = outgoing::below(base_url, ["models"]);
+        url.query_pairs_mut().append_pair("pageSize", "1000");
+        match self.host {
+            Host::Studio => Some(Outgoing::get(&url)),
+            // Vertex lists what it hosts in another API.
+            Host::Vertex => None,
+        }
+    }
+
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::GeminiDecoder::default())
     }
 }

@@ -106,7 +106,7 @@ impl<'a> Builder<'a> {
 
     fn system<'b>(&mut self, messages: &'b [Message<'b>]) -> Result<Option<Turn<'b>>, RequestError> {
         let mut parts = Vec::new();
-        for message in messages.iter().filter(|message| is_system(message)) {
+        for message in messages.iter().filter(|message| message.is_system()) {
             self.note_markers(message);
             for part in &message.parts {
                 match &part.content {
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
         let mut last = Role::System;
         // The API looks for signatures behind the last thing that the user said.
         let current = messages.iter().rposition(|message| message.role == Role::User).unwrap_or(0);
-        for (at, message) in messages.iter().enumerate().filter(|(_, message)| !is_system(message)) {
+        for (at, message) in messages.iter().enumerate().filter(|(_, message)| !message.is_system()) {
             self.note_markers(message);
             if message.name.is_some() && message.role != Role::Tool {
                 self.drop("messages.name");
@@ -404,10 +404,6 @@ impl<'a> Builder<'a> {
         }
         own.or(labels).map(Raw)
     }
-}
-
-fn is_system(message: &Message<'_>) -> bool {
-    matches!(message.role, Role::System | Role::Developer)
 }
 
 /// True for reasoning that this API signed.

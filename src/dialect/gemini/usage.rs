@@ -33,6 +33,11 @@ impl Report {
         out.extend(read(&self.last).map(|usage| Delta::Usage(Box::new(usage), true)));
         self.last.clear();
     }
+
+    /// The last estimate, while the report has not left.
+    pub(super) fn so_far(&self) -> Option<Usage> {
+        read(&self.last)
+    }
 }
 
 /// Reads a report. Thoughts are counted outside of the candidates, and what tools read outside of the prompt.

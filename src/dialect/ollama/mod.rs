@@ -29,7 +29,9 @@ mod decode;
 mod request;
 mod wire;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
+use url::Url;
+
+use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -58,14 +60,24 @@ impl Dialect for Ollama {
 
     fn quirks(&self) -> Quirks {
         // Older daemons say `done` and no reason.
-        Quirks { think_tags: self.think_tags, finish_optional: true, is_foreign: true }
+        Quirks {
+            think_tags: self.think_tags,
+            finish_optional: true,
+            is_foreign: true,
+            call_ids_optional: true,
+            ..Quirks::default()
+        }
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         request::request(target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn models(&self, base_url: &Url) -> Option<Outgoing> {
+        Some(Outgoing::get(&outgoing::below(base_url, ["tags"])))
+    }
+
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::OllamaDecoder::default())
     }
 }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use http::header::ACCEPT;
 
-use super::wire::{Body, Call, Called, Format, Function, Setting, Think, Tool, Turn};
+use super::wire::{Body, Call, Called, Format, Setting, Think, Turn};
 use crate::chat::message::{Content, DetailBody, Media, Message, Place, Role, Source};
 use crate::chat::settings::{Effort, ResponseFormat};
-use crate::chat::tool::{self, ToolChoice};
+use crate::chat::tool::ToolChoice;
 use crate::chat::{Chat, RequestError};
-use crate::dialect::{Outgoing, Target};
+use crate::dialect::{Outgoing, Target, functions};
 use crate::json::{Members, Raw};
 
 /// Numbers that become options, with their names there.
@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The tools that may be called: to leave out the others is all the choice there is.
-    fn tools(&mut self) -> Result<Vec<Tool<'a>>, RequestError> {
+    fn tools(&mut self) -> Result<Vec<functions::Wire<'a>>, RequestError> {
         let must = || {
             let why = "this server cannot make a model call a tool. Use \"auto\".";
             RequestError::unsupported("tool_choice", why)
@@ -153,30 +153,14 @@ impl<'a> Builder<'a> {
             }
         };
         let mut tools = Vec::new();
-        for (at, tool) in self.chat.tools()?.into_iter().enumerate() {
-            let function = match tool {
-                tool::Tool::Function(function) => function,
-                tool::Tool::Native(_) => {
-                    let why = "this server has functions only.";
-                    return Err(RequestError::unsupported(format!("tools[{at}]"), why));
-                }
-            };
-            if names.as_ref().is_some_and(|names| !names.contains(&function.name)) {
-                continue;
-            }
+        for function in functions::read(self.chat, names.as_deref())? {
             if function.cache_control.is_some() {
                 self.drop("tools.cache_control");
             }
             if function.strict == Some(true) {
                 self.drop("tools.strict");
             }
-            let parameters = function.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}");
-            let function = Function {
-                name: function.name,
-                description: function.description,
-                parameters: Raw(parameters),
-            };
-            tools.push(Tool { kind: "function", function });
+            tools.push(functions::Wire::of(function));
         }
         if !tools.is_empty() && self.chat.parallel_tool_calls() == Some(false) {
             self.drop("parallel_tool_calls");

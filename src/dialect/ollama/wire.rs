@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::dialect::functions;
 use crate::json::Raw;
 
 /// The body of a request.
@@ -13,7 +14,7 @@ pub(super) struct Body<'a> {
     pub(super) stream: bool,
     pub(super) messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) tools: Vec<Tool<'a>>,
+    pub(super) tools: Vec<functions::Wire<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,23 +85,6 @@ pub(super) struct Called<'a> {
 
 fn raw<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     Raw(text).serialize(serializer)
-}
-
-/// A tool.
-#[derive(Debug, Serialize)]
-pub(super) struct Tool<'a> {
-    #[serde(rename = "type")]
-    pub(super) kind: &'static str,
-    pub(super) function: Function<'a>,
-}
-
-/// A function that the client runs.
-#[derive(Debug, Serialize)]
-pub(super) struct Function<'a> {
-    pub(super) name: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<Cow<'a, str>>,
-    pub(super) parameters: Raw<'a>,
 }
 
 /// The form of the answer.

@@ -81,14 +81,14 @@ impl Dialect for OpenAiChat {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, is_foreign: false }
+        Quirks { think_tags: self.think_tags, finish_optional: self.finish_optional, ..Quirks::default() }
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         Ok(request::request(self, target, chat))
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::OpenAiChatDecoder::default())
     }
 }

@@ -23,8 +23,8 @@
 //!
 //! # The request
 //! Messages become items: system and developer messages in their place (a first one that is text becomes
-//! `instructions`), text, images, files, tool calls and results (with images and files), and reasoning of
-//! this provider in front of what it led to. Tools lose their wrapper and are not strict unless they say so;
+//! `instructions`), text, images, files, tool calls, those with free text as well, and results (with images
+//! and files), and reasoning of this provider in front of what it led to. Tools lose their wrapper and are not strict unless they say so;
 //! `tool_choice` in all forms, `parallel_tool_calls`, `response_format` and `verbosity` (as `text`),
 //! `reasoning_effort` and `reasoning`, `logprobs`, `web_search_options`, `max_tokens`, `metadata`, `user` and
 //! the API's own fields are translated. Nothing is stored unless the client says `store`; models that reason
@@ -86,7 +86,7 @@ impl Dialect for OpenAiResponses {
         request::request(self, target, chat)
     }
 
-    fn decoder(&self) -> Box<dyn Decoder> {
+    fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
         Box::new(decode::ResponsesDecoder::new(self.format))
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn request(
     chat: &Chat,
 ) -> Result<Outgoing, RequestError> {
     refuse(chat)?;
-    let messages = chat.messages()?;
+    let messages = chat.messages_with_free_text()?;
     let mut builder = Builder { chat, dialect, family: family::of(target.model), dropped: Vec::new() };
     let body = builder.body(target, &messages)?;
     let mut dropped = builder.dropped;
@@ -148,9 +148,8 @@ impl<'a> Builder<'a> {
             _ if own.is_some() => (own.map(Cow::into_owned), messages),
             // An empty input is refused: then the message stays where it is.
             Some((first, rest)) if self.dialect.instructions && !rest.is_empty() => {
-                let is_system = matches!(first.role, Role::System | Role::Developer);
                 let is_text = first.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
-                if !is_system || !is_text || first.parts.is_empty() {
+                if !first.is_system() || !is_text || first.parts.is_empty() {
                     return (None, messages);
                 }
                 self.note(first);
@@ -186,10 +185,18 @@ impl<'a> Builder<'a> {
                 Role::Developer => items.extend(said("developer", self.parts(message)?)),
                 Role::User => items.extend(said("user", self.parts(message)?)),
                 Role::Assistant => self.assistant(message, &mut items)?,
-                Role::Tool => items.push(Item::FunctionCallOutput {
-                    call_id: call_id(message.call_id.as_deref().unwrap_or_default()),
-                    output: self.output(message)?,
-                }),
+                Role::Tool => {
+                    let id = message.call_id.as_deref().unwrap_or_default();
+                    let is_custom = messages
+                        .iter()
+                        .flat_map(|message| &message.calls)
+                        .any(|call| call.is_custom && call.id == id);
+                    let (call_id, output) = (call_id(id), self.output(message)?);
+                    items.push(match is_custom {
+                        true => Item::CustomToolCallOutput { call_id, output },
+                        false => Item::FunctionCallOutput { call_id, output },
+                    });
+                }
             }
         }
         Ok(items)
@@ -239,10 +246,13 @@ impl<'a> Builder<'a> {
         if !content.is_empty() {
             items.push(Item::Message { role: "assistant", content, phase: self.phase(message.place) });
         }
-        items.extend(message.calls.iter().map(|call| Item::FunctionCall {
-            call_id: call_id(&call.id),
-            name: borrow(&call.name),
-            arguments: if call.arguments.trim().is_empty() { borrow("{}") } else { borrow(&call.arguments) },
+        items.extend(message.calls.iter().map(|call| {
+            let (call_id, name) = (call_id(&call.id), borrow(&call.name));
+            match call.arguments.trim() {
+                _ if call.is_custom => Item::CustomToolCall { call_id, name, input: borrow(&call.arguments) },
+                "" => Item::FunctionCall { call_id, name, arguments: borrow("{}") },
+                _ => Item::FunctionCall { call_id, name, arguments: borrow(&call.arguments) },
+            }
         }));
         Ok(())
     }
@@ -483,7 +493,11 @@ fn thoughts<'b>(details: &'b [Detail<'b>], format: &str) -> Vec<Item<'b>> {
                 let same = id.is_none() || detail.id.is_none() || id.as_deref() == detail.id.as_deref();
                 same && encrypted_content.is_none()
             }
-            Item::Message { .. } | Item::FunctionCall { .. } | Item::FunctionCallOutput { .. } => false,
+            Item::Message { .. }
+            | Item::FunctionCall { .. }
+            | Item::FunctionCallOutput { .. }
+            | Item::CustomToolCall { .. }
+            | Item::CustomToolCallOutput { .. } => false,
         };
         if !items.last().is_some_and(joins) {
             let (summary, content) = (Vec::new(), Vec::new());
@@ -505,7 +519,11 @@ fn thoughts<'b>(details: &'b [Detail<'b>], format: &str) -> Vec<Item<'b>> {
         Item::Reasoning { content, encrypted_content, .. } => {
             encrypted_content.is_some() || !content.is_empty()
         }
-        Item::Message { .. } | Item::FunctionCall { .. } | Item::FunctionCallOutput { .. } => false,
+        Item::Message { .. }
+        | Item::FunctionCall { .. }
+        | Item::FunctionCallOutput { .. }
+        | Item::CustomToolCall { .. }
+        | Item::CustomToolCallOutput { .. } => false,
     });
     items
 }

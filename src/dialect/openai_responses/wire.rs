@@ -70,6 +70,15 @@ pub(super) enum Item<'a> {
         call_id: Cow<'a, str>,
         output: Output<'a>,
     },
+    CustomToolCall {
+        call_id: Cow<'a, str>,
+        name: Cow<'a, str>,
+        input: Cow<'a, str>,
+    },
+    CustomToolCallOutput {
+        call_id: Cow<'a, str>,
+        output: Output<'a>,
+    },
 }
 
 /// A part of an item.

@@ -2,11 +2,10 @@
 //!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
 
-use http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use super::seal::{is_seal, seal};
-use super::{Calling, IN_TURN, Native, Post, REFUSES, Refused, list, model_in, must, since, text};
+use super::{Calling, IN_TURN, Native, Post, REFUSES, Refused, list, model_in, must, signature, since, text};
 use crate::mock::answer::{Answer, Call, Choice};
 use crate::mock::ids::Ids;
 use crate::mock::json::{Json, Object};
@@ -214,15 +213,7 @@ fn stream(answer: &Answer, manner: &Manner, _asked: bool) -> Vec<Frame> {
 }
 
 fn ask(post: &Post<'_>) -> Result<Ask, Refused> {
-    let authorization = post.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let authorization = authorization.unwrap_or_default(); // What is no text is no signature.
-    let is_signed = ["Credential=", "SignedHeaders=", "Signature="];
-    let is_signed = authorization.starts_with("AWS4-HMAC-SHA256 ")
-        && is_signed.iter().all(|part| authorization.contains(part))
-        && post.headers.contains_key("x-amz-date");
-    if !is_signed && !authorization.starts_with("Bearer ") {
-        return Err(Refused { status: 403, message: "Missing Authentication Token".to_owned() });
-    }
+    signature::check(post.parts, post.bytes)?;
     let body = post.body;
     let messages = list(body.get("messages"));
     check(messages, body)?;

@@ -76,6 +76,13 @@ fn tool_call(ids: Ids, slot: usize, call: &Call, arguments: &str) -> Object {
         .with("function", function(call, arguments))
 }
 
+/// What the model plans before it calls tools, unless it thinks.
+const PLAN: [&str; 4] = ["I will", " look", " at the", " étang."];
+
+fn plan(choice: &Choice) -> &'static [&'static str] {
+    if choice.calls.is_empty() || !choice.reasoning.is_empty() { &[] } else { &PLAN }
+}
+
 /// The blocks of content: thoughts, then words.
 fn blocks(choice: &Choice) -> impl Iterator<Item = (&'static str, &[String])> {
     let blocks = [
@@ -95,6 +102,9 @@ fn whole(answer: &Answer, manner: &Manner) -> Object {
     let mut message =
         Object::default().with("role", "assistant").with("content", content.collect::<Vec<_>>());
     let ids = Ids::new(answer.seed);
+    if !plan(choice).is_empty() {
+        message.set("tool_plan", plan(choice).concat());
+    }
     if !choice.calls.is_empty() {
         let calls = choice.calls.iter().enumerate();
         let calls = calls.map(|(slot, call)| tool_call(ids, slot, call, &arguments(call)).into());
@@ -141,6 +151,17 @@ impl Voice<'_> {
         self.frames.push(Frame::named(Kind::Chunk, "message-start", event.write(self.manner.hand)));
     }
 
+    /// The plan has no place among the blocks.
+    fn plan(&mut self, pieces: &[&str]) {
+        for piece in pieces {
+            let message = Object::default().with("tool_plan", *piece);
+            let event = Object::default()
+                .with("type", "tool-plan-delta")
+                .with("delta", Object::default().with("message", message));
+            self.frames.push(Frame::named(Kind::Chunk, "tool-plan-delta", event.write(self.manner.hand)));
+        }
+    }
+
     fn block(&mut self, index: u64, key: &'static str, pieces: &[String]) {
         let start = Object::default().with("type", key).with(key, "");
         self.say("content-start", index, "content", Some(start));
@@ -184,6 +205,7 @@ fn stream(answer: &Answer, manner: &Manner, _asked: bool) -> Vec<Frame> {
     let ids = Ids::new(answer.seed);
     let mut voice = Voice { manner, frames: Vec::new() };
     voice.start(ids);
+    voice.plan(plan(choice));
     for (index, (key, pieces)) in (0..).zip(blocks(choice)) {
         voice.block(index, key, pieces);
     }

@@ -12,6 +12,7 @@ mod gemini;
 mod ollama;
 mod responses;
 mod seal;
+mod signature;
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -52,12 +53,12 @@ pub fn find(path: &str) -> Option<&'static Native> {
 
 impl Native {
     /// Reads and checks a request.
-    pub fn read(&self, parts: &Parts, body: &[u8]) -> Result<Ask, Refused> {
+    pub fn read(&self, parts: &Parts, bytes: &[u8]) -> Result<Ask, Refused> {
         // Models that stand in the path may have a fault behind them, whose `/` is escaped.
         let path = parts.uri.path().replace("%2F", "/").replace("%3A", ":");
         let body: Value =
-            serde_json::from_slice(body).map_err(|_| Refused::new("The request body is not valid JSON."))?;
-        (self.ask)(&Post { path: &path, headers: &parts.headers, body: &body })
+            serde_json::from_slice(bytes).map_err(|_| Refused::new("The request body is not valid JSON."))?;
+        (self.ask)(&Post { path: &path, parts, headers: &parts.headers, bytes, body: &body })
     }
 }
 
@@ -65,7 +66,11 @@ impl Native {
 #[derive(Debug)]
 struct Post<'a> {
     path: &'a str,
+    /// The head as it came.
+    parts: &'a Parts,
     headers: &'a HeaderMap,
+    /// The body as it came.
+    bytes: &'a [u8],
     body: &'a Value,
 }
 
