@@ -10,51 +10,15 @@ mod support;
 use millpond::dialect::{AnyDialect, ThinkTags};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use support::contract::{Answer, Choice, End, check_object, check_stream};
+use support::contract::{Answer, Choice, End};
+use support::obey::{obey, obey_in_pieces};
 use support::plain::{self, Ending};
-use support::{
-    Case, Random, cut, dialect_of, difference, frame_ends, frames, golden_bodies, in_parallel, short,
-};
+use support::{Case, Random, dialect_of, difference, frame_ends, frames, golden_bodies, in_parallel, short};
 
 /// A case is truncated behind every event and at this many other places: small ones at every byte.
 const TRUNCATIONS: usize = 2 << 10;
 /// Variations of each case.
 const VARIATIONS: usize = 12;
-
-/// What a client understands of a body, if stream and object obey the contract and agree.
-fn obey(dialect: AnyDialect, body: &[u8]) -> Result<Answer, String> {
-    let answer = check_stream(&support::stream(dialect, [body]), true)?;
-    let object = check_object(&support::filter(dialect, body, true, true).0)
-        .map_err(|rule| format!("as an object, {rule}"))?;
-    if object.end != answer.end {
-        return Err(format!("H1: the object ends as {:?}, the stream as {:?}", object.end, answer.end));
-    }
-    let said = |answer: &Answer| {
-        let mut choices = answer.choices.clone();
-        choices.values_mut().for_each(|choice| choice.details.clear()); // The object joins them.
-        choices
-    };
-    if answer.end == End::Complete && said(&object) != said(&answer) {
-        return Err(format!("H1: the object says {:?}, the stream {:?}", said(&object), said(&answer)));
-    }
-    Ok(answer)
-}
-
-/// The same bytes leave for a body that comes in pieces.
-fn obey_in_pieces(dialect: AnyDialect, body: &[u8], random: &mut Random) -> Result<Answer, String> {
-    let answer = obey(dialect, body)?;
-    let whole = support::stream(dialect, [body]);
-    let count = 1 + random.below(6);
-    let places = random.places(count, body.len());
-    for pieces in [cut(body, &places), body.chunks(1).collect()] {
-        let other = support::stream(dialect, pieces);
-        if other != whole {
-            let (other, whole) = (String::from_utf8_lossy(&other), String::from_utf8_lossy(&whole));
-            return Err(format!("C1: another answer when cut at {places:?}: {}", difference(&other, &whole)));
-        }
-    }
-    Ok(answer)
-}
 
 #[test]
 fn a_truncated_case_is_complete_only_if_its_end_survived() {

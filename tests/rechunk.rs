@@ -4,8 +4,8 @@
 mod support;
 
 use millpond::dialect::{AnyDialect, framer};
-use millpond::event::Repairs;
 use millpond::framing::FRAME_LIMIT;
+use support::obey::frame_texts;
 use support::{Case, Random, cut, difference, golden_bodies, in_parallel};
 
 /// Every case is cut into many pieces in so many ways.
@@ -53,33 +53,5 @@ fn the_same_bytes_leave_however_they_are_cut() {
 
 #[test]
 fn the_same_frames_come_however_the_bytes_are_cut() {
-    check(frames);
-}
-
-/// The frames of a body, the framer's repairs and what was no frame, as text.
-fn frames(dialect: AnyDialect, pieces: &[&[u8]]) -> String {
-    let mut framer = framer(dialect.as_dialect(), FRAME_LIMIT);
-    let mut repairs = Repairs::default();
-    let mut out = String::new();
-    let mut write = |frame: millpond::framing::Frame<'_>| {
-        let (name, data) = (frame.name.escape_ascii(), frame.data.escape_ascii());
-        out.push_str(&format!("{name} {data} {} {}\n", frame.closed, frame.bare));
-    };
-    for piece in pieces {
-        framer.push(piece);
-        loop {
-            match framer.next(&mut repairs) {
-                Ok(Some(frame)) => write(frame),
-                Ok(None) => break,
-                // A damaged frame is the last.
-                Err(error) => return format!("{out}{error}"),
-            }
-        }
-    }
-    while let Some(frame) = framer.finish(&mut repairs) {
-        write(frame);
-    }
-    let counted: Vec<_> = repairs.iter().map(|(repair, count)| (repair.as_str(), count)).collect();
-    out.push_str(&format!("{counted:?}\n{}", framer.stray().escape_ascii()));
-    out
+    check(|dialect, pieces| frame_texts(framer(dialect.as_dialect(), FRAME_LIMIT), pieces.iter().copied()));
 }

@@ -7,14 +7,11 @@ mod support;
 
 use std::fs;
 
-use millpond::chat::Chat;
-use millpond::dialect::{Outgoing, Target};
+use millpond::dialect::Outgoing;
 use millpond::error::Error;
-use millpond::provider::expand;
 use serde_json::Value;
 use support::contract::Json;
 use support::{Case, difference, entry_of, golden_cases, read};
-use url::Url;
 
 /// The golden cases with a request, and the request.
 fn requests() -> Vec<(Case, Vec<u8>)> {
@@ -30,18 +27,8 @@ fn requests() -> Vec<(Case, Vec<u8>)> {
 
 /// The request that the provider of the case gets, or why the client's is refused.
 fn translate(case: &Case, body: &[u8]) -> Result<Outgoing, Error> {
-    let chat = Chat::read(body)?;
-    let host = |name: &str| {
-        let value = if name == "AWS_REGION" { "us-east-1" } else { "https://host.example" };
-        Some(value.to_owned())
-    };
-    let base_url =
-        expand(entry_of(&case.provider).map_or("https://host.example/v1", |entry| entry.base_url), &host);
-    let base_url = Url::parse(&base_url.unwrap()).unwrap();
-    let provider = case.row();
-    let model = chat.model.strip_prefix(&format!("{provider}/")).unwrap_or(&chat.model);
-    let target = Target { provider, base_url: &base_url, model };
-    Ok(case.dialect().as_dialect().request(&target, &chat)?)
+    let base_url = entry_of(&case.provider).map_or("https://host.example/v1", |entry| entry.base_url);
+    support::translate(case.row(), case.dialect(), base_url, body)
 }
 
 fn is_chat_completions(case: &Case) -> bool {

@@ -1,9 +1,10 @@
 //! What the integration tests share: golden cases, ways to drive the machines, a strict reader of the
-//! result ([`contract`]) and a plain reader of the input ([`plain`]).
+//! result ([`contract`]), what holds for any input ([`obey`]) and a plain reader of the input ([`plain`]).
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod contract;
+pub mod obey;
 pub mod plain;
 
 use std::fs;
@@ -12,13 +13,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::api::chat_completions::{ReasoningField, Stream};
-use millpond::dialect::{AnyDialect, framer};
+use millpond::chat::Chat;
+use millpond::dialect::{AnyDialect, Outgoing, Target, framer};
+use millpond::error::Error;
 use millpond::event::Event;
 use millpond::filter::{self, Options, Report};
 use millpond::framing::{FRAME_LIMIT, Framing};
 use millpond::normalize::Birth;
 use millpond::pipeline::Pipeline;
-use millpond::provider::{Entry, Provider};
+use millpond::provider::{Entry, Provider, expand};
+use url::Url;
 
 /// One folder `tests/golden/<provider>/<case>`.
 #[derive(Debug)]
@@ -58,9 +62,10 @@ pub fn golden_folder() -> PathBuf {
     root().join("tests/golden")
 }
 
-/// The folder of the package.
+/// The folder of the project, also for the fuzz targets, whose package is below it.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("tests/golden").is_dir()).unwrap()
 }
 
 /// All golden cases, in the order of their names.
@@ -150,6 +155,25 @@ pub fn filter(dialect: AnyDialect, body: &[u8], include_usage: bool, object: boo
     let mut out = Vec::new();
     let report = filter::normalize(options, &mut &*body, &mut out).unwrap();
     (out, report)
+}
+
+/// The request that a provider gets for a client's body, or why it is refused. What the address has of the
+/// environment is the same for all.
+pub fn translate(
+    provider: &str,
+    dialect: AnyDialect,
+    base_url: &str,
+    body: &[u8],
+) -> Result<Outgoing, Error> {
+    let chat = Chat::read(body)?;
+    let host = |name: &str| {
+        let value = if name == "AWS_REGION" { "us-east-1" } else { "https://host.example" };
+        Some(value.to_owned())
+    };
+    let base_url = Url::parse(&expand(base_url, &host).unwrap()).unwrap();
+    let model = chat.model.strip_prefix(&format!("{provider}/")).unwrap_or(&chat.model);
+    let target = Target { provider, base_url: &base_url, model };
+    Ok(dialect.as_dialect().request(&target, &chat)?)
 }
 
 /// Cuts a body at these places, which must be sorted.
