@@ -4,10 +4,13 @@
 //! a fault.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millpond::config::{Config, ConfigError, FILE_NAME, File};
@@ -15,13 +18,19 @@ use millpond::dialect::AnyDialect;
 use millpond::filter::{self, Report};
 use millpond::framing::FRAME_LIMIT;
 use millpond::provider::{PROVIDERS, Provider};
+use millpond::proxy::Shared;
 use millpond::telemetry::{StartError, Telemetry, log};
 use millpond::{mock, proxy};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
+/// How often the files of the config are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A local proxy that turns any LLM provider's stream into one clean OpenAI stream.
 #[derive(Debug, Parser)]
@@ -190,21 +199,41 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
         let address = config.listen;
         let listener = listen(address)?;
         let bound = listener.local_addr()?;
+        let mut demo = None;
         if args.demo || config.set_up().next().is_none() {
-            let demo = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-            let url = format!("http://{}/v1", demo.local_addr()?);
-            let url = url.parse().map_err(|_| Failure::Usage(format!("{url} is no URL")))?;
-            config.add_demo(url);
-            tokio::spawn(mock::serve(demo, std::future::pending()));
+            let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+            let url = format!("http://{}/v1", listener.local_addr()?);
+            let url: Url = url.parse().map_err(|_| Failure::Usage(format!("{url} is no URL")))?;
+            config.add_demo(url.clone());
+            demo = Some(url);
+            tokio::spawn(mock::serve(listener, std::future::pending()));
         }
+        let files = config.files.clone();
         let telemetry = Telemetry::start(config.telemetry.clone(), config.models())?;
-        if let Some(address) = config.admin_listen {
+        greet(&config, bound);
+        let admin_listen = config.admin_listen;
+        let shared = Shared::new(config, telemetry.clone());
+        if let Some(address) = admin_listen {
             let admin = listen(address)?;
             eprintln!("health and metrics are on http://{}", admin.local_addr()?);
-            tokio::spawn(proxy::serve_admin(admin, telemetry.clone(), std::future::pending()));
+            tokio::spawn(proxy::serve_admin(admin, Arc::clone(&shared), std::future::pending()));
         }
-        greet(&config, bound);
-        proxy::serve_on(processors(), listener, config, telemetry.clone(), signal()).await?;
+        let mut signals = Signals::listen()?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = proxy::serve_on(processors(), listener, Arc::clone(&shared), async {
+            // Whoever could ask is gone only with the process.
+            let _ = stopped.await;
+        });
+        let told = async {
+            reload_until_stopped(&args.config, demo.as_ref(), files, &shared, &mut signals).await;
+            let _ = stop.send(()); // Serving may have failed at the same moment.
+            while signals.next().await != Asked::Stop {}
+        };
+        tokio::select! {
+            served = serving => served?,
+            // Asked twice: now.
+            () = told => return Ok(ExitCode::SUCCESS),
+        }
         telemetry.stop().await;
         Ok(ExitCode::SUCCESS)
     })
@@ -252,29 +281,116 @@ fn greet(config: &Config, bound: SocketAddr) {
     );
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// The signals that end or reload the process.
+struct Signals {
     #[cfg(unix)]
-    {
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = interrupt => {}
-                    _ = terminate.recv() => {}
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {})
+    }
+
+    /// Waits for the next one.
+    #[cfg(unix)]
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> Asked {
+        // An error: nobody will ask for anything.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Asked::Stop
+    }
+}
+
+/// Puts the config into force again whenever its files change or SIGHUP comes, until the process is to stop.
+/// One that cannot be read is told of, and the one in force stays.
+async fn reload_until_stopped(
+    args: &ConfigArgs,
+    demo: Option<&Url>,
+    files: Vec<PathBuf>,
+    shared: &Shared,
+    signals: &mut Signals,
+) {
+    let mut watched = Watched::new(args, files);
+    loop {
+        let asked = timeout(LOOK_EVERY, signals.next()).await;
+        match asked {
+            Ok(Asked::Stop) => return,
+            Ok(Asked::Reload) => {}
+            Err(_) if watched.changed() => {}
+            Err(_) => continue,
+        }
+        match load(args) {
+            Ok(mut config) => {
+                if let Some(url) = demo {
+                    config.add_demo(url.clone());
                 }
+                watched = Watched::new(args, config.files.clone());
+                shared.reload(config);
+                tracing::info!("the config was read again");
             }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be listened for");
-                let _ = interrupt.await;
+            Err(failure) => {
+                tracing::error!("the config stays as it was, because the new one is wrong: {failure}");
             }
         }
     }
-    #[cfg(not(unix))]
-    {
-        let _ = interrupt.await;
+}
+
+/// The files that the config in force was made of. Their text is looked at, not their dates: what Kubernetes
+/// changes is a link in the path.
+struct Watched {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<u64>>,
+}
+
+impl Watched {
+    fn new(args: &ConfigArgs, mut files: Vec<PathBuf>) -> Watched {
+        files.push(args.config.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME)));
+        let seen = look(&files);
+        Watched { files, seen }
     }
+
+    /// True if a file is another since this was last asked.
+    fn changed(&mut self) -> bool {
+        let seen = look(&self.files);
+        std::mem::replace(&mut self.seen, seen) != self.seen
+    }
+}
+
+/// A hash of each file's text; `None` where there is none.
+fn look(files: &[PathBuf]) -> Vec<Option<u64>> {
+    let hash = |path: &PathBuf| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&fs::read(path).ok()?); // No file: nothing to compare.
+        Some(hasher.finish())
+    };
+    files.iter().map(hash).collect()
 }
 
 fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
@@ -286,7 +402,9 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let listener = listen(args.listen)?;
         eprintln!("the fake provider listens on http://{}/v1", listener.local_addr()?);
-        mock::serve(listener, signal()).await;
+        let mut signals = Signals::listen()?;
+        let stopped = async move { while signals.next().await != Asked::Stop {} };
+        mock::serve(listener, stopped).await;
         Ok(ExitCode::SUCCESS)
     })
 }

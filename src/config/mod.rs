@@ -70,6 +70,8 @@ pub struct Config {
     pub reasoning_memory: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
+    /// Other files that were read: where keys stand.
+    pub files: Vec<PathBuf>,
 }
 
 /// A key. It is never printed.
@@ -148,12 +150,14 @@ impl Config {
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
         let row = |row| Upstream { deadlines, ..from_row(row, env) };
+        let mut files = Vec::new();
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(row).collect();
         for (name, written) in file.providers {
             let at = providers.iter().position(|provider| provider.name == name);
             let known = at.map(|at| providers.remove(at));
             let table = format!("providers.{name}");
-            let mut place = Place { name: &name, table, deadlines, mistakes: &mut mistakes };
+            let mut place =
+                Place { name: &name, table, deadlines, files: &mut files, mistakes: &mut mistakes };
             let provider = place.provider(known, written, env);
             providers.insert(at.unwrap_or(providers.len()), provider);
         }
@@ -188,6 +192,7 @@ impl Config {
                 admin_listen,
                 reasoning_memory,
                 telemetry,
+                files,
             })
         } else {
             Err(ConfigError::Values(mistakes))

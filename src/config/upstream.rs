@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -121,6 +122,8 @@ pub(super) struct Place<'a> {
     pub(super) table: String,
     /// Of a provider that says nothing else.
     pub(super) deadlines: Deadlines,
+    /// Files that were read.
+    pub(super) files: &'a mut Vec<PathBuf>,
     pub(super) mistakes: &'a mut Vec<String>,
 }
 
@@ -220,7 +223,8 @@ impl Place<'_> {
     fn of_model(&mut self, model: &str, base: Upstream, written: ProviderFile, env: Env<'_>) -> Upstream {
         let table = format!("{}.per_model.\"{model}\"", self.table);
         let deadlines = self.deadlines;
-        let mut place = Place { name: self.name, table, deadlines, mistakes: &mut *self.mistakes };
+        let (files, mistakes) = (&mut *self.files, &mut *self.mistakes);
+        let mut place = Place { name: self.name, table, deadlines, files, mistakes };
         if !written.models.is_empty() || !written.per_model.is_empty() {
             place.wrong("models", "stands in the provider's own table; so does per_model");
         }
@@ -250,6 +254,7 @@ impl Place<'_> {
             }
             key
         } else if let Some(path) = &written.api_key_file {
+            self.files.push(path.clone());
             match std::fs::read_to_string(path) {
                 Ok(key) => Some(key),
                 Err(error) => {

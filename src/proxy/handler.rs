@@ -14,10 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
-use super::App;
 use super::answer::Answer;
 use super::plan::Plan;
 use super::relay::{Form, Parts, Relay};
+use super::{App, Current};
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
 use crate::error::{Error, Refusal};
@@ -60,7 +60,7 @@ pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next:
 }
 
 fn watch(app: &App, head: &http::request::Parts) -> Watch {
-    app.telemetry.watch(Accepted {
+    app.shared.telemetry.watch(Accepted {
         method: &head.method,
         route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
         path: head.uri.path(),
@@ -73,7 +73,9 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
         discard(body).await;
         return Err(error);
     }
-    let body = read_body(headers, body, app.config.limits.body_bytes).await?;
+    let current = app.current();
+    let limits = current.config.limits;
+    let body = read_body(headers, body, limits.body_bytes).await?;
     if let Some(observer) = watch.observer() {
         observer.received();
     }
@@ -81,22 +83,23 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
     let chat = Chat::read(&body)?;
     drop(body);
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, chat, headers, watch, received)?);
-    if is_stream { stream(answer, app.config.limits.headers_after).await } else { object(answer).await }
+    let answer = Answer::new(ask(app, current, chat, headers, watch, received)?);
+    if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
 }
 
 /// Makes the relay that asks whom the chat's model names. It takes the watch with it.
 fn ask(
     app: &App,
+    current: Current,
     chat: Chat,
     client_headers: &HeaderMap,
     watch: &mut Watch,
     received: Instant,
 ) -> Result<Box<Relay>, Error> {
     let (is_stream, include_usage) = (chat.stream, chat.include_usage);
-    let mut plan = Plan::new(&app.shared, &app.clients, chat, client_headers, received)?;
+    let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
+    let mut plan = Plan::new(current, chat, client_headers, received)?;
     let first = plan.first(watch)?;
-    let reasoning = app.config.reasoning_field;
     let form = if is_stream {
         Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
     } else {
@@ -106,7 +109,7 @@ fn ask(
         first,
         plan,
         form,
-        limits: app.config.limits,
+        limits,
         watch: std::mem::take(watch),
         received,
         notice: app.drain.notice(),

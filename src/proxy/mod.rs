@@ -27,7 +27,8 @@ use core::net::SocketAddr;
 use std::any::Any;
 use std::future::{Future, pending};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use admin::serve_admin;
@@ -54,10 +55,16 @@ use crate::telemetry::Telemetry;
 /// How long after the end of a drain the last words may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What all requests share.
-struct Shared {
-    config: Config,
+/// What one process serves with: the config in force, telemetry, and whether it takes more requests.
+pub struct Shared {
+    setup: RwLock<Arc<Setup>>,
     telemetry: Telemetry,
+    is_stopping: AtomicBool,
+}
+
+/// What follows from one config. Answers that run keep theirs when another one comes into force.
+struct Setup {
+    config: Config,
     models: models::Cache,
     /// Unless it is switched off.
     memory: Option<Arc<memory::Memory>>,
@@ -68,25 +75,89 @@ struct Shared {
 /// What all requests of one runtime share.
 struct App {
     shared: Arc<Shared>,
-    /// Connections belong to the runtime that opened them.
-    clients: Arc<upstream::Clients>,
+    /// Connections belong to the runtime that opened them, and to one config.
+    clients: Mutex<(Arc<Setup>, Arc<upstream::Clients>)>,
     drain: Drain,
 }
 
+/// What one request works with from its beginning to its end.
+#[derive(Clone)]
+struct Current {
+    setup: Arc<Setup>,
+    clients: Arc<upstream::Clients>,
+}
+
 impl Shared {
-    fn new(config: Config, telemetry: Telemetry) -> Shared {
-        let memory = config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits)));
-        let health = health::Health::new(config.breaker);
-        let budget = retry::Budget::new(&config.retry);
-        Shared { config, telemetry, models: models::Cache::default(), memory, health, budget }
+    /// What a process begins with.
+    pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
+        let setup = RwLock::new(Arc::new(Setup::new(config, None)));
+        Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) })
+    }
+
+    /// Puts another config into force, for requests from now on. Where millpond listens and what telemetry is
+    /// set to stays as it was at the start.
+    pub fn reload(&self, config: Config) {
+        let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
+        *setup = Arc::new(Setup::new(config, Some(&setup)));
+    }
+
+    /// No more requests are wanted: readiness says so from now on.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Deref for App {
-    type Target = Shared;
+impl Setup {
+    /// What is remembered of answers outlives the config, if it may be as much as before.
+    fn new(config: Config, before: Option<&Setup>) -> Setup {
+        let kept = before.filter(|before| before.config.reasoning_memory == config.reasoning_memory);
+        let memory = match kept {
+            Some(before) => before.memory.clone(),
+            None => config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits))),
+        };
+        let health = health::Health::new(config.breaker);
+        let budget = retry::Budget::new(&config.retry);
+        Setup { config, models: models::Cache::default(), memory, health, budget }
+    }
+}
 
-    fn deref(&self) -> &Shared {
-        &self.shared
+impl App {
+    fn new(shared: Arc<Shared>) -> reqwest::Result<App> {
+        let setup = shared.setup();
+        let clients = Arc::new(upstream::Clients::new(&setup.config)?);
+        Ok(App { shared, clients: Mutex::new((setup, clients)), drain: Drain::default() })
+    }
+
+    /// What a request that comes now works with.
+    fn current(&self) -> Current {
+        let setup = self.shared.setup();
+        let mut known = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&known.0, &setup) {
+            match upstream::Clients::new(&setup.config) {
+                Ok(clients) => *known = (Arc::clone(&setup), Arc::new(clients)),
+                Err(error) => {
+                    tracing::error!(%error, "the new config's connections cannot be made; the old one stays");
+                    return Current { setup: Arc::clone(&known.0), clients: Arc::clone(&known.1) };
+                }
+            }
+        }
+        Current { setup, clients: Arc::clone(&known.1) }
+    }
+}
+
+impl Deref for Current {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
     }
 }
 
@@ -94,11 +165,10 @@ impl Deref for App {
 /// drain.
 pub async fn serve(
     listener: TcpListener,
-    config: Config,
-    telemetry: Telemetry,
+    shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    run(listener, Arc::new(Shared::new(config, telemetry)), shutdown).await
+    run(listener, shared, shutdown).await
 }
 
 async fn run(
@@ -106,20 +176,21 @@ async fn run(
     shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let clients = Arc::new(upstream::Clients::new(&shared.config).map_err(std::io::Error::other)?);
-    let app = Arc::new(App { shared, clients, drain: Drain::default() });
+    let app = Arc::new(App::new(shared).map_err(std::io::Error::other)?);
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small writes");
         }
     });
     let (stopping, stopped) = oneshot::channel();
+    let shared = Arc::clone(&app.shared);
     let shutdown = async move {
         shutdown.await;
+        shared.stop();
         // The receiver is gone only if serving has ended already.
         let _ = stopping.send(());
     };
-    let over = end_drain(stopped, app.drain.clone(), app.config.limits.drain);
+    let over = end_drain(stopped, app.drain.clone(), Arc::clone(&app.shared));
     let drain = app.drain.clone();
     let served = axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown);
     let served = async {
@@ -134,11 +205,11 @@ async fn run(
 }
 
 /// Waits for the end of the drain, tells the answers that still run, and gives them time for last words.
-async fn end_drain(stopped: oneshot::Receiver<()>, drain: Drain, limit: Duration) {
+async fn end_drain(stopped: oneshot::Receiver<()>, drain: Drain, shared: Arc<Shared>) {
     if stopped.await.is_err() {
         return pending().await;
     }
-    sleep(limit).await;
+    sleep(shared.setup().config.limits.drain).await;
     drain.end();
     sleep(LAST_WORDS).await;
     tracing::warn!("some clients did not take the end of their answers");
@@ -158,9 +229,9 @@ fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .merge(admin::health());
-    if app.config.admin_listen.is_none() {
-        router = router.merge(admin::metrics(app.telemetry.clone()));
+        .merge(admin::health(&app.shared));
+    if app.shared.setup().config.admin_listen.is_none() {
+        router = router.merge(admin::metrics(app.shared.telemetry.clone()));
     }
     router
         .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })

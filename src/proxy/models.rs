@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::handler::json;
-use super::{App, upstream};
+use super::{App, Current, upstream};
 use crate::config::Upstream;
 use crate::dialect::Outgoing;
 use crate::error::Error;
@@ -43,7 +43,7 @@ struct Model {
 /// Lists the models.
 pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
     let mut out = Vec::from(b"{\"object\":\"list\",\"data\":[");
-    for (at, model) in all(&app).await.iter().enumerate() {
+    for (at, model) in all(&app.current()).await.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
@@ -55,9 +55,13 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
 
 /// Describes one model, by its name with or without the default provider's.
 pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
-    let models = all(&app).await;
-    let default =
-        app.config.providers.get(app.config.default_provider).map_or("", |provider| provider.name.as_str());
+    let current = app.current();
+    let models = all(&current).await;
+    let default = current
+        .config
+        .providers
+        .get(current.config.default_provider)
+        .map_or("", |provider| provider.name.as_str());
     let full = format!("{default}/{id}");
     let found =
         models.iter().find(|model| model.id == id).or_else(|| models.iter().find(|model| model.id == full));
@@ -67,19 +71,19 @@ pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
     }
 }
 
-async fn all(app: &Arc<App>) -> Vec<Model> {
+async fn all(current: &Current) -> Vec<Model> {
     let mut tasks = JoinSet::new();
-    let providers: Vec<Upstream> = app.config.set_up().cloned().collect();
+    let providers: Vec<Upstream> = current.config.set_up().cloned().collect();
     for (at, provider) in providers.iter().cloned().enumerate() {
-        let app = Arc::clone(app);
-        tasks.spawn(async move { (at, of_provider(&app, &provider).await) });
+        let current = current.clone();
+        tasks.spawn(async move { (at, of_provider(&current, &provider).await) });
     }
     let mut lists: Vec<(usize, Arc<Vec<Model>>)> = Vec::new();
     while let Some(list) = tasks.join_next().await {
         lists.extend(list); // A task that panicked lists nothing.
     }
     lists.sort_by_key(|(at, _)| *at);
-    let aliases = app.config.aliases.keys().map(|alias| plain(alias, "millpond"));
+    let aliases = current.config.aliases.keys().map(|alias| plain(alias, "millpond"));
     let configured = providers.iter().flat_map(|provider| {
         provider.models.iter().map(|model| plain(&format!("{}/{model}", provider.name), &provider.name))
     });
@@ -92,27 +96,28 @@ async fn all(app: &Arc<App>) -> Vec<Model> {
     models
 }
 
-async fn of_provider(app: &App, provider: &Upstream) -> Arc<Vec<Model>> {
+async fn of_provider(current: &Current, provider: &Upstream) -> Arc<Vec<Model>> {
     // Without an address, or where nothing lists them, those of the config are all.
     let request = provider.base_url.as_ref().ok().and_then(|url| provider.dialect.as_dialect().models(url));
     let Some(Outgoing { request, .. }) = request else { return Arc::default() };
-    if let Some((at, list)) = app.models.0.lock().await.get(&provider.name)
+    if let Some((at, list)) = current.models.0.lock().await.get(&provider.name)
         && at.elapsed() < FRESH
     {
         return Arc::clone(list);
     }
-    let Ok(Some(list)) = timeout(PATIENCE, fetch(app, provider, request)).await else {
+    let Ok(Some(list)) = timeout(PATIENCE, fetch(current, provider, request)).await else {
         tracing::warn!(provider = provider.name, "the provider did not list its models");
         return Arc::default();
     };
     let list = Arc::new(list);
-    app.models.0.lock().await.insert(provider.name.clone(), (Instant::now(), Arc::clone(&list)));
+    current.models.0.lock().await.insert(provider.name.clone(), (Instant::now(), Arc::clone(&list)));
     list
 }
 
-async fn fetch(app: &App, provider: &Upstream, mut request: Request<Bytes>) -> Option<Vec<Model>> {
+async fn fetch(current: &Current, provider: &Upstream, mut request: Request<Bytes>) -> Option<Vec<Model>> {
     upstream::authorize(provider, &HeaderMap::new(), request.headers_mut()).ok()?; // Keys were checked before.
-    let mut response = app.clients.of(provider).execute(upstream::to_reqwest(request).ok()?).await.ok()?; // The caller tells.
+    let mut response =
+        current.clients.of(provider).execute(upstream::to_reqwest(request).ok()?).await.ok()?; // The caller tells.
     if !response.status().is_success() {
         return None;
     }

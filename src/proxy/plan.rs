@@ -12,7 +12,7 @@ use super::health::{Admission, Target as TargetHealth};
 use super::memory::NoteTaker;
 use super::retry::{self, Verdict, verdict};
 use super::route::{RouteTarget, route};
-use super::{Shared, sign, upstream};
+use super::{Current, sign, upstream};
 use crate::chat::Chat;
 use crate::config::{Choose, Upstream};
 use crate::dialect::{Outgoing, Target, framer};
@@ -25,8 +25,7 @@ use crate::recall::Scope;
 
 /// What one request of a client may still lead to.
 pub(super) struct Plan {
-    shared: Arc<Shared>,
-    clients: Arc<upstream::Clients>,
+    current: Current,
     chat: Chat,
     /// The client's, for providers that get the client's own key.
     headers: HeaderMap,
@@ -60,19 +59,17 @@ pub(super) struct Next {
 impl Plan {
     /// Finds out whom the chat's model names, and who of them is well.
     pub(super) fn new(
-        shared: &Arc<Shared>,
-        clients: &Arc<upstream::Clients>,
+        current: Current,
         chat: Chat,
         headers: &HeaderMap,
         received: Instant,
     ) -> Result<Plan, Error> {
-        let config = &shared.config;
+        let config = &current.config;
         let route = route(config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
-        let order = order(shared, &route.targets, route.choose, received)?;
-        shared.budget.earn();
+        let order = order(&current, &route.targets, route.choose, received)?;
+        current.budget.earn();
         Ok(Plan {
-            shared: Arc::clone(shared),
-            clients: Arc::clone(clients),
+            current,
             headers: headers.clone(),
             candidates: order,
             at: 0,
@@ -123,7 +120,7 @@ impl Plan {
                 return Some(next);
             }
         }
-        let retry = &self.shared.config.retry;
+        let retry = &self.current.config.retry;
         if self.attempts >= retry.attempts {
             return None;
         }
@@ -132,7 +129,7 @@ impl Plan {
         let asked_for = retry_after(failed.headers()).unwrap_or_default();
         let pause = retry::pause(retry, self.pauses, fastrand::f64()).max(asked_for);
         let deadline = self.received + failed.target().deadlines.total;
-        if asked_for > retry.retry_after_max || now + pause >= deadline || !self.shared.budget.spend() {
+        if asked_for > retry.retry_after_max || now + pause >= deadline || !self.current.budget.spend() {
             return None;
         }
         self.pauses += 1;
@@ -144,7 +141,7 @@ impl Plan {
     fn attempt(&mut self, after: Option<&Fault>, begins: Instant, watch: &mut Watch) -> Result<Next, Error> {
         let Candidate { provider, model, health, .. } =
             self.candidates.get(self.at).ok_or(Error::Internal)?;
-        let config = &self.shared.config;
+        let config = &self.current.config;
         let upstream = config.providers.get(*provider).ok_or(Error::Internal)?.of_model(model);
         let base_url = upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
             provider: upstream.name.clone(),
@@ -153,7 +150,7 @@ impl Plan {
         upstream::check_key(upstream, model, &self.headers)?;
         let dialect = upstream.dialect.as_dialect();
         let mut restored = None;
-        let notes = self.shared.memory.as_ref().map(|memory| {
+        let notes = self.current.memory.as_ref().map(|memory| {
             let authorization = self.headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
             let scope = Scope::new(&upstream.name, model, authorization);
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
@@ -195,7 +192,7 @@ impl Plan {
             key: upstream.secret().cloned(),
             dropped,
         };
-        let ready = Ready { client: self.clients.of(upstream).clone(), request };
+        let ready = Ready { client: self.current.clients.of(upstream).clone(), request };
         self.attempts += 1;
         let attempt = Attempt::new(ready, pipeline, target, Arc::clone(health).begin(), begins);
         Ok(Next { attempt, notes })
@@ -210,7 +207,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The targets in the order in which they are asked, without those that are broken.
 fn order(
-    shared: &Shared,
+    current: &Current,
     targets: &[RouteTarget<'_>],
     choose: Choose,
     now: Instant,
@@ -219,8 +216,8 @@ fn order(
     let mut well = Vec::with_capacity(targets.len());
     let mut resting = Vec::new();
     for RouteTarget { upstream, model, weight } in targets {
-        let health = shared.health.find(&upstream.name, model);
-        let at = shared.config.providers.iter().position(|provider| provider.name == upstream.name);
+        let health = current.health.find(&upstream.name, model);
+        let at = current.config.providers.iter().position(|provider| provider.name == upstream.name);
         let candidate = Candidate {
             provider: at.ok_or(Error::Internal)?,
             model: (*model).to_owned(),

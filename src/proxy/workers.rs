@@ -15,8 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use super::{Shared, run};
-use crate::config::Config;
-use crate::telemetry::Telemetry;
 
 /// Connections that may wait for a worker.
 const WAITING: usize = 1024;
@@ -51,12 +49,10 @@ impl Listener for Dealt {
 pub async fn serve_on(
     count: usize,
     listener: TcpListener,
-    config: Config,
-    telemetry: Telemetry,
+    shared: Arc<Shared>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let shared = Arc::new(Shared::new(config, telemetry));
     let (stop, stopped) = watch::channel(());
     // Each worker holds a sender until it is done.
     let (working, mut done) = mpsc::channel::<io::Error>(count.max(1));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use millpond::config::{Config, File};
+use millpond::proxy::Shared;
 use millpond::telemetry::Telemetry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -64,12 +65,13 @@ impl Proxy {
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();
+        let shared = Shared::new(config, telemetry);
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             // A test that ended without stopping the proxy stops it as well.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(millpond::proxy::serve(listener, config, telemetry, shutdown));
+        let serving = tokio::spawn(millpond::proxy::serve(listener, shared, shutdown));
         Proxy { address, client: client(), stop: Some(stop), serving }
     }
 

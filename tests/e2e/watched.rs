@@ -1,7 +1,7 @@
 //! What an operator sees of an answer: headers, metrics, the figures of a client that left.
 
 use millpond::config::{Config, File};
-use millpond::proxy::serve_admin;
+use millpond::proxy::{Shared, serve_admin};
 use millpond::telemetry::Telemetry;
 
 use crate::client::Client;
@@ -94,7 +94,8 @@ async fn an_admin_listener_has_health_and_metrics_alone() {
     let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();
     let listener = listen().await;
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(serve_admin(listener, telemetry, std::future::pending()));
+    let shared = Shared::new(config, telemetry);
+    let serving = tokio::spawn(serve_admin(listener, shared, std::future::pending()));
     for (path, status) in [("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/v1/models", 404)] {
         let reply = reqwest::get(format!("http://{address}{path}")).await.unwrap();
         assert_eq!(reply.status(), status, "{path}");
