@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the image without Docker and shows that it works:
 #
-#   deploy/image/try.sh [PROGRAM [MEGABYTES]]
+#   deploy/image/try.sh [PROGRAM | FOLDER [MEGABYTES]]
 #
-# It makes the image's root file system from PROGRAM (target/release/millpond), measures it, and starts it as a
-# container is started: own mounts, processes and network, a read-only root, the image's user, no capability and no
+# It makes the image's root file system from PROGRAM (target/release/millpond), or copies it from FOLDER (what docker
+# export gives), measures it, and starts it as a container is started: own mounts, processes and network, a read-only root, the image's user, no capability and no
 # new privileges. The container must become healthy by its own check, answer a chat of the demo provider, stream, and
 # end by itself with 0 on SIGTERM, but not before a stream that runs has ended. With MEGABYTES it fails if the layer
 # takes more. Linux and root (or sudo without a password) are needed.
@@ -50,21 +50,21 @@ ask() {
 # The first half, on the machine: the file system and its size.
 outside() {
   if [ "$(id -u)" != 0 ]; then exec sudo -n -- "$here/try.sh" "$@"; fi
-  local program="${1:-$here/../../target/release/millpond}" limit="${2:-}" work bytes
-  if [ ! -x "$program" ]; then fail "$program is not there: cargo build --release"; fi
+  local from="${1:-$here/../../target/release/millpond}" limit="${2:-}" work bytes
+  if [ ! -x "$from" ]; then fail "$from is not there: cargo build --release"; fi
   work="$(mktemp -d)"
   # shellcheck disable=SC2064 # This folder, whatever the variable becomes.
   trap "rm -rf '$work'" EXIT
   chmod 755 "$work"
 
-  "$here/rootfs.sh" "$program" "$work/root"
+  if [ -d "$from" ]; then cp -a "$from" "$work/root"; else "$here/rootfs.sh" "$from" "$work/root"; fi
   bytes="$(tar -C "$work/root" --sort=name --owner=0 --group=0 --numeric-owner -c . | gzip -9 | wc -c)"
   (cd "$work/root" && find . -type f -printf '%10s  %P\n' | sort -rn)
   echo "compressed: $bytes bytes"
   if [ -n "$limit" ] && [ "$bytes" -gt $((limit * 1000000)) ]; then fail "more than $limit MB"; fi
 
   # A container's runtime makes this one.
-  mkdir "$work/root/proc"
+  mkdir -p "$work/root/proc"
   MILLPOND_WORK="$work" unshare --mount --net --pid --fork --kill-child --mount-proc "$here/try.sh" --inside
 }
 

@@ -30,7 +30,7 @@ pub fn python(name: &str) -> PathBuf {
     let _lock = lock(name);
     let requirements = root().join("tests").join(name).join("requirements.txt");
     let venv = scratch(name).join("venv");
-    install(&venv, &[&requirements], || {
+    install("python3", &venv, &[&requirements], || {
         demand(Command::new("python3").args(["-m", "venv"]).arg(&venv));
         let mut pip = Command::new(venv.join("bin/python"));
         // Without dependencies: what is not pinned is not there.
@@ -46,7 +46,7 @@ pub fn node(name: &str) -> PathBuf {
     let sources =
         ["package.json", "package-lock.json"].map(|file| root().join("tests").join(name).join(file));
     let folder = scratch(name).join("node");
-    install(&folder, &[&sources[0], &sources[1]], || {
+    install("node", &folder, &[&sources[0], &sources[1]], || {
         fs::create_dir_all(&folder).expect("the target folder can be written");
         for source in &sources {
             let file = source.file_name().expect("it has a name");
@@ -58,11 +58,12 @@ pub fn node(name: &str) -> PathBuf {
     folder
 }
 
-/// Installs into an empty folder, unless the stamp says that these pins are installed.
-fn install(folder: &Path, pins: &[&Path], install: impl FnOnce()) {
+/// Installs into an empty folder, unless the stamp says that these pins are installed for this interpreter.
+fn install(interpreter: &str, folder: &Path, pins: &[&Path], install: impl FnOnce()) {
     let stamp = folder.join(".pins");
-    let pins: String =
-        pins.iter().map(|path| fs::read_to_string(path).expect("the pins can be read")).collect();
+    let version = demand(Command::new(interpreter).arg("--version"));
+    let pins = pins.iter().map(|path| fs::read_to_string(path).expect("the pins can be read"));
+    let pins = [version].into_iter().chain(pins).collect::<String>();
     // A stamp that cannot be read is none.
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
         return;
@@ -75,10 +76,10 @@ fn install(folder: &Path, pins: &[&Path], install: impl FnOnce()) {
 }
 
 #[track_caller]
-fn demand(command: &mut Command) {
-    if let Err(output) = run(command, INSTALL_LIMIT) {
-        panic!("Python 3.11 with venv, and Node 20 with npm, are needed: {command:?}: {output}");
-    }
+fn demand(command: &mut Command) -> String {
+    run(command, INSTALL_LIMIT).unwrap_or_else(|output| {
+        panic!("Python 3.11 with venv, and Node 20 with npm, are needed: {command:?}: {output}")
+    })
 }
 
 /// Installations wait for each other, also those of another run in the same target folder.
