@@ -1,12 +1,12 @@
 //! The program: arguments, config, serve; exit codes.
 //!
-//! 0: done. 1: failed while running. 2: called or configured wrongly. 3: the filter's recording ended with
-//! a fault.
+//! 0: done. 1: failed while running, or not healthy. 2: called or configured wrongly. 3: the filter's
+//! recording ended with a fault.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ use url::Url;
 const BACKLOG: u32 = 4096;
 /// How often the files of the config are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long a health check waits for the connection, and again for the answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A local proxy that turns any LLM provider's stream into one clean OpenAI stream.
 #[derive(Debug, Parser)]
@@ -48,6 +50,8 @@ enum Command {
     Serve(Serve),
     /// Print what is in force, with secrets hidden, and exit
     Check(ConfigArgs),
+    /// Ask the millpond of this config whether it is ready; exits with 0 if it is and with 1 if not
+    Health(ConfigArgs),
     /// Read a recorded upstream body and write what a client would get
     Normalize(Normalize),
     /// Serve the fake provider alone
@@ -139,6 +143,8 @@ enum Failure {
     Telemetry(#[from] StartError),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
+    #[error("http://{address}/readyz: {why}")]
+    NotReady { address: SocketAddr, why: String },
     #[error("{path}: {error}", path = path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("{0}")]
@@ -153,7 +159,7 @@ impl Failure {
             | Failure::Telemetry(_)
             | Failure::Listen { .. }
             | Failure::File { .. } => ExitCode::from(2),
-            Failure::Run(_) => ExitCode::from(1),
+            Failure::Run(_) | Failure::NotReady { .. } => ExitCode::from(1),
         }
     }
 }
@@ -163,6 +169,7 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => run_serve(serve),
         Command::Check(args) => load(&args).and_then(|config| print(&config.to_string())),
+        Command::Health(args) => load(&args).and_then(|config| health(&config)),
         Command::Normalize(args) => run_normalize(&args),
         Command::Mock(args) => run_mock(&args),
     };
@@ -279,6 +286,35 @@ fn greet(config: &Config, bound: SocketAddr) {
     eprintln!(
         "try:\n  curl -N http://{bound}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
     );
+}
+
+/// Asks `/readyz` where health is served, over the loopback if that is every address.
+fn health(config: &Config) -> Result<ExitCode, Failure> {
+    let mut address = config.admin_listen.unwrap_or(config.listen);
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    let not_ready = |why: String| Failure::NotReady { address, why };
+    let line = status_line(address).map_err(|error| not_ready(error.to_string()))?;
+    match line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)) {
+        Some("200") => print("ready\n"),
+        Some(_) | None => Err(not_ready(format!("it answers \"{}\"", line.trim_end().escape_default()))),
+    }
+}
+
+/// The first line of the answer. The check runs every few seconds, so no client and no runtime is started for it.
+fn status_line(address: SocketAddr) -> io::Result<String> {
+    const LENGTH_LIMIT: u64 = 256;
+    let mut connection = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+    connection.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    connection.set_write_timeout(Some(HEALTH_TIMEOUT))?;
+    write!(connection, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut line = String::new();
+    BufReader::new(connection.take(LENGTH_LIMIT)).read_line(&mut line)?;
+    Ok(line)
 }
 
 /// The signals that end or reload the process.

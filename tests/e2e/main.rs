@@ -16,6 +16,7 @@ mod at_once;
 mod departures;
 mod early;
 mod headers;
+mod health;
 mod mended;
 mod midstream;
 mod mistakes;
