@@ -76,11 +76,11 @@ fn tool_call(ids: Ids, slot: usize, call: &Call, arguments: &str) -> Object {
         .with("function", function(call, arguments))
 }
 
-/// What the model plans before it calls tools, unless it thinks.
+/// What the model plans before it calls tools, unless it thinks; a limit that cuts the calls leaves no room for it.
 const PLAN: [&str; 4] = ["I will", " look", " at the", " étang."];
 
 fn plan(choice: &Choice) -> &'static [&'static str] {
-    if choice.calls.is_empty() || !choice.reasoning.is_empty() { &[] } else { &PLAN }
+    if choice.calls.is_empty() || !choice.reasoning.is_empty() || choice.cut { &[] } else { &PLAN }
 }
 
 /// The blocks of content: thoughts, then words.
