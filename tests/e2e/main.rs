@@ -25,6 +25,7 @@ mod native;
 mod plan;
 mod program;
 mod requests;
+mod retries;
 mod reuse;
 mod routes;
 mod secrets;

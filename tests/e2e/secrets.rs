@@ -82,7 +82,9 @@ async fn never_printed(test: &str, entry: &str, around: [&str; 2]) {
         let folder = folder(&format!("secrets_{test}_{level}"));
         let [before, behind] = around;
         let url = format!("http://{before}{}/v1{behind}", upstream.address);
-        let config = format!("listen = \"127.0.0.1:0\"\n[providers.mine]\nbase_url = \"{url}\"\n{entry}\n");
+        let config = format!(
+            "retry.attempts = 1\nlisten = \"127.0.0.1:0\"\n[providers.mine]\nbase_url = \"{url}\"\n{entry}\n"
+        );
         std::fs::write(folder.join("millpond.toml"), config).unwrap();
         let mut command = command(&folder);
         command.args(["--log", level]);

@@ -177,6 +177,17 @@ impl Connection {
         within("a write to the proxy", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Writes bytes as they are; false if the proxy has closed the connection.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        within("a write to the proxy", self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
+    /// Waits as long as that, or until the proxy closes the connection.
+    pub async fn open_for(&mut self, time: Duration) {
+        // Elapsed: it is still open.
+        let _ = timeout(time, self.stream.read_buf(&mut self.unread)).await;
+    }
+
     /// Writes bytes until the proxy takes no more for a while; gives how many it took.
     pub async fn flood(&mut self, bytes: &[u8], patience: Duration) -> usize {
         let mut taken = 0;
