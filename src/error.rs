@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::chat_completions::{ErrorBody, write_error};
@@ -27,6 +27,20 @@ pub enum Error {
     /// The client's: the body broke off.
     #[error("The request body could not be read to its end.")]
     BodyUnreadable,
+    /// The client's: it sent no key of ours, or one that is not taken.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The client's: its key is not for this model.
+    #[error("This key of millpond's is not for the model \"{0}\".")]
+    ModelNotAllowed(String),
+    /// The client's: it asked under another name than those of this machine.
+    #[error(
+        "The host of the request is none of this machine's names. Ask for localhost, or add the host to allowed_hosts."
+    )]
+    ForeignHost,
+    /// The client's: it is a page in a browser, from somewhere else.
+    #[error("Pages of this origin may not ask. Add it to origins in [cors] if they should.")]
+    ForeignOrigin,
     /// The client's: nobody serves this path.
     #[error("There is no {0}. Try POST /v1/chat/completions, GET /v1/models or GET /healthz.")]
     NoSuchPath(String),
@@ -91,7 +105,8 @@ impl Error {
             Error::NoSuchPath(_) | Error::NoSuchModel(_) => StatusCode::NOT_FOUND,
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
-            Error::NoKey { .. } => StatusCode::UNAUTHORIZED,
+            Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => StatusCode::FORBIDDEN,
             Error::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Upstream(refusal) => {
                 StatusCode::from_u16(refusal.fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
@@ -108,24 +123,31 @@ impl Error {
             | Error::BodyUnreadable
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::ProviderUnset { .. } => ErrorType::NotFound,
-            Error::NoKey { .. } => ErrorType::Authentication,
+            Error::NoKey { .. } | Error::Unauthorized(_) => ErrorType::Authentication,
+            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => ErrorType::Permission,
             Error::Broken { .. } => ErrorType::Overloaded,
             Error::Upstream(refusal) => refusal.fault.error_type,
             Error::Internal => ErrorType::Server,
         }
     }
 
-    /// The headers that go with the answer: what of the upstream's is passed on, and when to come back.
+    /// The headers that go with the answer: what of the upstream's is passed on, when to come back, how to send a key.
     pub fn headers(&self) -> HeaderMap {
         match self {
             Error::Upstream(refusal) => refusal.headers.clone(),
             Error::Broken { retry_after, .. } => {
                 HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds(*retry_after)))])
             }
+            Error::Unauthorized(_) => {
+                HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))])
+            }
             Error::Request(_)
             | Error::ContentType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::ModelNotAllowed(_)
+            | Error::ForeignHost
+            | Error::ForeignOrigin
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::NoSuchModel(_)
@@ -149,7 +171,7 @@ impl Error {
         };
         match self {
             Error::Request(error) => body.param = error.param(),
-            Error::NoSuchModel(_) => body.param = Some("model"),
+            Error::NoSuchModel(_) | Error::ModelNotAllowed(_) => body.param = Some("model"),
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
             | Error::Broken { provider, .. } => {
@@ -163,6 +185,9 @@ impl Error {
             Error::ContentType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::Unauthorized(_)
+            | Error::ForeignHost
+            | Error::ForeignOrigin
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::Internal => {}

@@ -3,6 +3,7 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+mod access;
 mod aliases;
 mod aws;
 mod deadlines;
@@ -11,6 +12,7 @@ mod limits;
 mod reasoning_memory;
 mod retry;
 mod telemetry;
+mod tls;
 mod upstream;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
+pub use access::{Access, ClientKey, KeyHash, is_key_name, key_of};
 pub use aliases::{Alias, AliasTarget, Choose};
 pub use aws::Credentials;
 pub use deadlines::Deadlines;
@@ -25,6 +28,7 @@ pub use file::File;
 use file::Span;
 pub use limits::{KeepAliveForm, Limits, OnDisconnect};
 pub use retry::{Breaker, Retry};
+pub use tls::{Connect, ListenerTls};
 pub use upstream::Upstream;
 use upstream::{Place, from_row};
 use url::Url;
@@ -66,11 +70,15 @@ pub struct Config {
     pub breaker: Breaker,
     /// Where metrics and health are served, if not where millpond listens.
     pub admin_listen: Option<SocketAddr>,
+    /// TLS, where it is spoken with clients.
+    pub tls: Option<ListenerTls>,
+    /// Who may ask.
+    pub access: Access,
     /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
     pub reasoning_memory: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
-    /// Other files that were read: where keys stand.
+    /// Other files that were read: where keys and certificates stand.
     pub files: Vec<PathBuf>,
 }
 
@@ -129,8 +137,15 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Config {
     /// Turns what was written into what is meant. `listen` overrides the file's.
-    pub fn new(file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
+    pub fn new(mut file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
         let mut mistakes = Vec::new();
+        let mut files = Vec::new();
+        let access = file.take_access().read(env, &mut files, &mut mistakes);
+        let tls =
+            file.tls.take().map(|tls| tls.read(&mut files)).transpose().unwrap_or_else(|(field, what)| {
+                mistakes.push(format!("tls.{field}: {what}"));
+                None
+            });
         mistakes.extend(file.deadlines().mistakes().map(|name| format!("{name}: must be longer than zero")));
         let deadlines = file.deadlines().over(Deadlines::default());
         let mut address = |field: &str, text: &str| {
@@ -150,7 +165,6 @@ impl Config {
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
         let row = |row| Upstream { deadlines, ..from_row(row, env) };
-        let mut files = Vec::new();
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(row).collect();
         for (name, written) in file.providers {
             let at = providers.iter().position(|provider| provider.name == name);
@@ -190,6 +204,8 @@ impl Config {
                 retry,
                 breaker,
                 admin_listen,
+                tls,
+                access,
                 reasoning_memory,
                 telemetry,
                 files,
@@ -268,6 +284,10 @@ impl fmt::Display for Config {
         if let Some(address) = self.admin_listen {
             writeln!(f, "admin_listen = \"{address}\"")?;
         }
+        if let Some(tls) = &self.tls {
+            write!(f, "{tls}")?;
+        }
+        write!(f, "{}", self.access)?;
         let Limits { body_bytes, frame_bytes, headers_after, keep_alive, .. } = self.limits;
         let Limits { drain, drain_limit, .. } = self.limits;
         let on_disconnect = match self.limits.on_disconnect {
@@ -293,6 +313,7 @@ impl fmt::Display for Config {
             let key = match (&provider.key, &provider.credentials) {
                 (Some(_), _) => "api_key = \"[hidden]\"",
                 (None, Some(_)) => "# signed with AWS credentials",
+                (None, None) if self.access.keys.is_some() => "# no key",
                 (None, None) => "# no key: the client's own authorization is passed on",
             };
             writeln!(f, "{key}")?;

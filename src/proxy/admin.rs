@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, Request};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::access::{Guard, guarded};
 use super::handler::json;
 use super::health::Report;
 use crate::error::Error;
@@ -25,9 +27,11 @@ pub async fn serve_admin(
     shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let guard = Guard::new(&shared, listener.local_addr()?);
     let router = health(&shared)
         .merge(metrics(shared.telemetry.clone()))
-        .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) });
+        .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
+        .layer(middleware::from_fn_with_state(guard, guarded));
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 

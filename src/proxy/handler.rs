@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,10 +14,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
+use super::access::Client;
 use super::answer::Answer;
 use super::plan::Plan;
 use super::relay::{Form, Parts, Relay};
-use super::{App, Current};
+use super::{App, Current, Shared};
 use crate::api::chat_completions::{Fold, Stream};
 use crate::chat::Chat;
 use crate::error::{Error, Refusal};
@@ -32,7 +33,7 @@ const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 /// Answers one chat.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
+    let mut watch = watch(&app.shared, &head);
     match answer(&app, &head.headers, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
@@ -51,7 +52,7 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
 /// Answers whatever is no chat, watched as well.
 pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
+    let mut watch = watch(&app.shared, &head);
     let response = next.run(Request::from_parts(head, body)).await;
     let status = response.status();
     let end = if status.is_success() { End::Complete } else { End::Rejected };
@@ -59,8 +60,15 @@ pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-fn watch(app: &App, head: &http::request::Parts) -> Watch {
-    app.shared.telemetry.watch(Accepted {
+/// Answers with an error what nobody else has watched.
+pub(super) fn rejected(shared: &Shared, head: &http::request::Parts, error: Error) -> Response {
+    let status = Some(error.status().as_u16());
+    watch(shared, head).end(&Outcome { end: End::Rejected, status, usage: None, repairs: None });
+    error.into_response()
+}
+
+fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
+    shared.telemetry.watch(Accepted {
         method: &head.method,
         route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
         path: head.uri.path(),
@@ -69,11 +77,14 @@ fn watch(app: &App, head: &http::request::Parts) -> Watch {
 }
 
 async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -> Result<Response, Error> {
-    if let Err(error) = check_content_type(headers) {
-        discard(body).await;
-        return Err(error);
-    }
     let current = app.current();
+    let client = match admit(&current, headers) {
+        Ok(client) => client,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let limits = current.config.limits;
     let body = read_body(headers, body, limits.body_bytes).await?;
     if let Some(observer) = watch.observer() {
@@ -82,8 +93,9 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
     let received = Instant::now();
     let chat = Chat::read(&body)?;
     drop(body);
+    client.check_model(&chat.model)?;
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, current, chat, headers, watch, received)?);
+    let answer = Answer::new(ask(app, current, chat, (headers, client), watch, received)?);
     if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
 }
 
@@ -92,13 +104,13 @@ fn ask(
     app: &App,
     current: Current,
     chat: Chat,
-    client_headers: &HeaderMap,
+    (headers, client): (&HeaderMap, Client),
     watch: &mut Watch,
     received: Instant,
 ) -> Result<Box<Relay>, Error> {
     let (is_stream, include_usage) = (chat.stream, chat.include_usage);
     let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
-    let mut plan = Plan::new(current, chat, client_headers, received)?;
+    let mut plan = Plan::new(current, chat, headers, client, received)?;
     let first = plan.first(watch)?;
     let form = if is_stream {
         Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
@@ -166,6 +178,13 @@ fn early_error(relay: &mut Relay) -> Option<Error> {
     Some(error)
 }
 
+/// Finds out who asks, and whether that can be understood at all.
+fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
+    let client = Client::of(&current.config.access, headers, SystemTime::now())?;
+    check_content_type(headers)?;
+    Ok(client)
+}
+
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Err(Error::ContentType("missing".to_owned()));
@@ -199,7 +218,7 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
 }
 
 /// Reads past the rest of a body, as long as it keeps coming.
-async fn discard(mut body: Body) {
+pub(super) async fn discard(mut body: Body) {
     let mut room = DISCARD_LIMIT;
     while let Ok(Some(Ok(frame))) = timeout(DISCARD_PATIENCE, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);

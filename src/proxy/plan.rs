@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use tokio::time::Instant;
 
+use super::access::Client;
 use super::attempt::{Attempt, AttemptTarget, Ready};
 use super::health::{Admission, Target as TargetHealth};
 use super::memory::NoteTaker;
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     chat: Chat,
     /// The client's, for providers that get the client's own key.
     headers: HeaderMap,
+    client: Client,
     /// In the order in which they are asked; never empty.
     candidates: Vec<Candidate>,
     /// The one that was asked last.
@@ -62,6 +64,7 @@ impl Plan {
         current: Current,
         chat: Chat,
         headers: &HeaderMap,
+        client: Client,
         received: Instant,
     ) -> Result<Plan, Error> {
         let config = &current.config;
@@ -70,7 +73,8 @@ impl Plan {
         current.budget.earn();
         Ok(Plan {
             current,
-            headers: headers.clone(),
+            headers: client.for_providers(headers),
+            client,
             candidates: order,
             at: 0,
             attempts: 0,
@@ -147,12 +151,11 @@ impl Plan {
             provider: upstream.name.clone(),
             variable: variable.clone(),
         })?;
-        upstream::check_key(upstream, model, &self.headers)?;
+        upstream::check_key(upstream, model, &self.headers, &self.client)?;
         let dialect = upstream.dialect.as_dialect();
         let mut restored = None;
         let notes = self.current.memory.as_ref().map(|memory| {
-            let authorization = self.headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-            let scope = Scope::new(&upstream.name, model, authorization);
+            let scope = Scope::new(&upstream.name, model, self.client.identity(&self.headers));
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
             restored = memory.restore(&self.chat, &scope, dialect.quirks().is_foreign);
             notes

@@ -1,9 +1,10 @@
 //! The edge, over real sockets: client, proxy and upstream in one process, on ports that the system chose.
 //!
 //! One file per behaviour. `harness` starts the proxy and the fake provider, `upstream` is a provider that a
-//! test scripts byte by byte, `client` is a client that sees the bytes. Nothing sleeps until something has
+//! test scripts byte by byte, `certificates` makes TLS for both, `client` is a client that sees the bytes. Nothing sleeps until something has
 //! happened: tests wait for conditions, each with a deadline.
 
+mod certificates;
 mod client;
 mod harness;
 #[path = "../support/mod.rs"]
@@ -11,6 +12,7 @@ mod support;
 mod upstream;
 mod watched;
 
+mod access;
 mod answers;
 mod at_once;
 mod departures;
@@ -33,3 +35,5 @@ mod shutdown;
 mod signed;
 mod silence;
 mod status_line;
+mod tls;
+mod tunnel;

@@ -84,7 +84,7 @@ impl Running {
     pub fn address(&mut self) -> SocketAddr {
         self.wait("an address", |running| {
             let stderr = running.stderr.so_far();
-            let (_, rest) = stderr.split_once("http://")?;
+            let (_, rest) = stderr.split_once("://")?;
             let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))?;
             rest[..end].parse().ok()
         })

@@ -1,0 +1,133 @@
+//! Certificates that the tests make for themselves, and a provider behind TLS.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::listen;
+
+/// Who vouches for certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate and its key, as PEM.
+pub struct Certificate {
+    pub cert: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for this machine.
+    pub fn vouch(&self) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { cert, key: key.serialize_pem() }
+    }
+
+    /// Writes its own certificate into a folder.
+    pub fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("ca.pem");
+        std::fs::write(&path, &self.pem).unwrap();
+        path
+    }
+
+    /// A client that trusts nobody else.
+    pub fn client(&self) -> reqwest::ClientBuilder {
+        let ca = reqwest::Certificate::from_pem(self.pem.as_bytes()).unwrap();
+        // The connection of one request is not that of the next: each shows the certificate of its time.
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).tls_certs_only([ca])
+    }
+}
+
+impl Certificate {
+    /// Writes both into a folder; gives the lines of a config that name them by these fields.
+    pub fn write(&self, folder: &Path, fields: [&str; 2]) -> String {
+        let mut lines = String::new();
+        for (field, text) in fields.into_iter().zip([&self.cert, &self.key]) {
+            let path = folder.join(format!("{field}.pem"));
+            std::fs::write(&path, text).unwrap();
+            lines += &format!("{field} = \"{}\"\n", path.display());
+        }
+        lines
+    }
+}
+
+/// The fake provider behind TLS.
+pub struct Secured {
+    pub address: SocketAddr,
+    /// What was agreed on with each connection that came through.
+    protocols: Arc<Mutex<Vec<String>>>,
+}
+
+impl Secured {
+    /// Puts TLS in front of a server; with `clients` only those come in for whom that one vouches.
+    pub async fn start(server: SocketAddr, authority: &Authority, clients: Option<&Authority>) -> Secured {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let Certificate { cert, key } = authority.vouch();
+        let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = listen().await;
+        let address = listener.local_addr().unwrap();
+        let protocols = Arc::new(Mutex::new(Vec::new()));
+        let agreed = Arc::clone(&protocols);
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let (acceptor, agreed) = (acceptor.clone(), Arc::clone(&agreed));
+                tokio::spawn(async move {
+                    let Ok(mut connection) = acceptor.accept(connection).await else { return };
+                    let protocol = connection.get_ref().1.alpn_protocol().unwrap_or_default().to_vec();
+                    agreed.lock().unwrap().push(String::from_utf8(protocol).unwrap());
+                    let mut inner = TcpStream::connect(server).await.unwrap();
+                    // Either side may leave.
+                    let _ = copy_bidirectional(&mut connection, &mut inner).await;
+                });
+            }
+        });
+        Secured { address, protocols }
+    }
+
+    pub fn protocols(&self) -> Vec<String> {
+        self.protocols.lock().unwrap().clone()
+    }
+
+    /// Its entry in the config.
+    pub fn provider(&self, more: &str) -> String {
+        format!("[providers.mine]\nbase_url = \"https://{}/v1\"\n{more}\n", self.address)
+    }
+}
