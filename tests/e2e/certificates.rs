@@ -1,20 +1,28 @@
-//! Certificates that the tests make for themselves, and a provider behind TLS.
+//! Certificates that the tests make for themselves, and a provider that speaks TLS and HTTP/2.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use tokio::io::copy_bidirectional;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use crate::harness::listen;
+use crate::upstream::{DONE, FINISH, FIRST};
 
 /// Who vouches for certificates.
 pub struct Authority {
@@ -73,16 +81,21 @@ impl Certificate {
     }
 }
 
-/// The fake provider behind TLS.
-pub struct Secured {
+/// A provider that speaks whatever protocol is asked for, and gives one short answer to everything.
+pub struct Provider {
     pub address: SocketAddr,
-    /// What was agreed on with each connection that came through.
-    protocols: Arc<Mutex<Vec<String>>>,
+    /// The protocol and the authorization of each request.
+    asked: Arc<Mutex<Vec<(Version, Option<String>)>>>,
 }
 
-impl Secured {
-    /// Puts TLS in front of a server; with `clients` only those come in for whom that one vouches.
-    pub async fn start(server: SocketAddr, authority: &Authority, clients: Option<&Authority>) -> Secured {
+impl Provider {
+    /// Without TLS.
+    pub async fn plain() -> Provider {
+        Provider::start(None).await
+    }
+
+    /// With TLS; with `clients` only those come in for whom that one vouches.
+    pub async fn secured(authority: &Authority, clients: Option<&Authority>) -> Provider {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -101,33 +114,55 @@ impl Secured {
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Provider::start(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start(acceptor: Option<TlsAcceptor>) -> Provider {
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
-        let protocols = Arc::new(Mutex::new(Vec::new()));
-        let agreed = Arc::clone(&protocols);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let (acceptor, agreed) = (acceptor.clone(), Arc::clone(&agreed));
+                let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
                 tokio::spawn(async move {
-                    let Ok(mut connection) = acceptor.accept(connection).await else { return };
-                    let protocol = connection.get_ref().1.alpn_protocol().unwrap_or_default().to_vec();
-                    agreed.lock().unwrap().push(String::from_utf8(protocol).unwrap());
-                    let mut inner = TcpStream::connect(server).await.unwrap();
-                    // Either side may leave.
-                    let _ = copy_bidirectional(&mut connection, &mut inner).await;
+                    match acceptor {
+                        None => serve(connection, seen).await,
+                        Some(acceptor) => {
+                            // Whoever is not let in is no request.
+                            let Ok(connection) = acceptor.accept(connection).await else { return };
+                            serve(connection, seen).await;
+                        }
+                    }
                 });
             }
         });
-        Secured { address, protocols }
+        Provider { address, asked }
     }
 
-    pub fn protocols(&self) -> Vec<String> {
-        self.protocols.lock().unwrap().clone()
+    /// The protocol and the authorization of each request so far.
+    pub fn asked(&self) -> Vec<(Version, Option<String>)> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// Its entry in the config.
-    pub fn provider(&self, more: &str) -> String {
-        format!("[providers.mine]\nbase_url = \"https://{}/v1\"\n{more}\n", self.address)
+    pub fn entry(&self, scheme: &str, more: &str) -> String {
+        format!("[providers.mine]\nbase_url = \"{scheme}://{}/v1\"\n{more}\n", self.address)
     }
+}
+
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    seen: Arc<Mutex<Vec<(Version, Option<String>)>>>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let key = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        seen.lock().unwrap().push((request.version(), key));
+        let body = Full::new(Bytes::from([FIRST, FINISH, DONE].concat()));
+        let response = Response::builder().header("content-type", "text/event-stream").body(body).unwrap();
+        async { Ok::<_, Infallible>(response) }
+    });
+    // The proxy may leave.
+    let _ =
+        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection), service).await;
 }

@@ -4,14 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::Version;
-use serde_json::Value;
 
-use crate::certificates::{Authority, Secured};
+use crate::certificates::{Authority, Provider};
 use crate::client::Client;
-use crate::harness::{DEADLINE, Mock, Proxy, ask, provider, until, within};
+use crate::harness::{DEADLINE, Mock, Proxy, ask, until, within};
 use crate::program::{Running, command, folder};
 use crate::support::contract::{End, check_stream};
-use crate::upstream::Upstream;
 
 /// Asks for a stream over TLS; gives the protocol and the answer.
 async fn chat(client: &reqwest::Client, proxy: &Proxy) -> (Version, Vec<u8>) {
@@ -86,10 +84,6 @@ async fn a_certificate_is_renewed_while_it_serves() {
     assert!(!is_trusted(&first).await);
     assert_eq!(health(&folder, address).code, Some(0));
 
-    // Another certificate than that of the config is not the millpond of this config.
-    first.vouch().write(&folder, ["cert", "key"]);
-    running.signal("STOP");
-    running.signal("CONT");
     running.signal("TERM");
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -98,8 +92,8 @@ async fn a_certificate_is_renewed_while_it_serves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_asks_the_listener_of_the_config_alone() {
-    let (mock, authority, folder) = (Mock::start().await, Authority::new(), folder("tls_health"));
-    let served = Secured::start(mock.address, &authority, None).await;
+    let (authority, folder) = (Authority::new(), folder("tls_health"));
+    let served = Provider::secured(&authority, None).await;
     let tls = format!("[tls]\n{}", authority.vouch().write(&folder, ["cert", "key"]));
     std::fs::write(folder.join("millpond.toml"), tls).unwrap();
     let ended = health(&folder, served.address);
@@ -109,62 +103,52 @@ async fn health_asks_the_listener_of_the_config_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_has_an_authority_of_its_own() {
-    let (mock, authority, folder) = (Mock::start().await, Authority::new(), folder("tls_ca"));
-    let secured = Secured::start(mock.address, &authority, None).await;
+    let (authority, folder) = (Authority::new(), folder("tls_ca"));
+    let secured = Provider::secured(&authority, None).await;
     let ca = format!("ca_file = \"{}\"", authority.write(&folder).display());
-    for (more, protocol) in [("", "h2"), ("http2 = false", "http/1.1"), ("http2 = true", "h2")] {
-        let proxy = Proxy::start(&secured.provider(&format!("{ca}\n{more}"))).await;
-        proxy.chat(&ask("mine/demo", true)).await.complete(false);
-        assert_eq!(secured.protocols().last().map(String::as_str), Some(protocol), "{more}");
-        let list = proxy.get("/v1/models").await.json();
-        assert!(list["data"].as_array().is_some_and(|list| !list.is_empty()), "{list}");
+    for (more, version) in
+        [("", Version::HTTP_2), ("http2 = false", Version::HTTP_11), ("http2 = true", Version::HTTP_2)]
+    {
+        let proxy = Proxy::start(&secured.entry("https", &format!("{ca}\n{more}"))).await;
+        proxy.chat(&ask("mine/m", true)).await.complete(false);
+        assert_eq!(secured.asked().last().map(|(version, _)| *version), Some(version), "{more}");
     }
-    let known = secured.protocols().len();
-    let proxy = Proxy::start(&secured.provider("")).await;
-    let error = proxy.chat(&ask("mine/demo", true)).await.error(502);
-    assert!(error["message"].as_str().is_some(), "{error}");
+    let known = secured.asked().len();
+    let proxy = Proxy::start(&secured.entry("https", "")).await;
+    proxy.chat(&ask("mine/m", true)).await.error(502);
     // Whoever may vouch for one provider may not for another.
     let other = Authority::new().write(&crate::program::folder("tls_ca_other"));
-    let proxy = Proxy::start(&secured.provider(&format!("ca_file = \"{}\"", other.display()))).await;
-    proxy.chat(&ask("mine/demo", true)).await.error(502);
-    assert_eq!(secured.protocols().len(), known);
+    let more = format!("ca_file = \"{}\"", other.display());
+    let proxy = Proxy::start(&secured.entry("https", &more)).await;
+    proxy.chat(&ask("mine/m", true)).await.error(502);
+    assert_eq!(secured.asked().len(), known);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_can_ask_who_millpond_is() {
-    let (mock, authority, clients) = (Mock::start().await, Authority::new(), Authority::new());
-    let secured = Secured::start(mock.address, &authority, Some(&clients)).await;
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let secured = Provider::secured(&authority, Some(&clients)).await;
     let folder = folder("tls_mutual");
     let ca = format!("ca_file = \"{}\"\n", authority.write(&folder).display());
     let strangers = crate::program::folder("tls_mutual_stranger");
     let fields = ["client_cert", "client_key"];
     let known = clients.vouch().write(&folder, fields);
     let unknown = Authority::new().vouch().write(&strangers, fields);
-    let proxy = Proxy::start(&secured.provider(&(ca.clone() + &known))).await;
-    proxy.chat(&ask("mine/demo", true)).await.complete(false);
+    let proxy = Proxy::start(&secured.entry("https", &(ca.clone() + &known))).await;
+    proxy.chat(&ask("mine/m", true)).await.complete(false);
     for identity in [String::new(), unknown] {
-        let proxy = Proxy::start(&secured.provider(&(ca.clone() + &identity))).await;
-        proxy.chat(&ask("mine/demo", true)).await.error(502);
+        let proxy = Proxy::start(&secured.entry("https", &(ca.clone() + &identity))).await;
+        proxy.chat(&ask("mine/m", true)).await.error(502);
     }
+    assert_eq!(secured.asked().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_without_tls_can_be_spoken_to_in_http_2() {
-    let mut upstream = Upstream::start().await;
-    let proxy = Proxy::start(&provider("mine", upstream.address, "http2 = true")).await;
-    let body = ask("mine/m", true);
-    let begun = async {
-        let (connection, request) = upstream.request().await;
-        drop(connection);
-        request
-    };
-    let (reply, request) = tokio::join!(proxy.chat(&body), begun);
-    assert_eq!(request.line, "PRI * HTTP/2.0");
-    reply.error(502);
-    // The fake provider speaks it.
-    let mock = Mock::start().await;
-    let proxy = Proxy::start(&provider("mine", mock.address, "http2 = true")).await;
-    proxy.chat(&ask("mine/demo", true)).await.complete(false);
-    let asked: Vec<Value> = mock.requests().await;
-    assert_eq!(asked.len(), 1);
+    let plain = Provider::plain().await;
+    for (more, version) in [("http2 = true", Version::HTTP_2), ("", Version::HTTP_11)] {
+        let proxy = Proxy::start(&plain.entry("http", more)).await;
+        proxy.chat(&ask("mine/m", true)).await.complete(false);
+        assert_eq!(plain.asked().last().map(|(version, _)| *version), Some(version), "{more}");
+    }
 }
