@@ -247,6 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn who_shares_no_key_shares_no_memory() {
+        let identity = |access: &Access, key: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {key}").parse().unwrap())]);
+            Client::of(access, &headers, NOW).unwrap().identity(&headers).to_vec()
+        };
+        let hash = |key: &str| KeyHash::of(key.as_bytes());
+        let text = format!("[keys.a]\nhash = \"{}\"\n[keys.b]\nhash = \"{}\"\n", hash("1"), hash("2"));
+        for access in [config(&text).access, Access::default()] {
+            assert_eq!(identity(&access, "1"), identity(&access, "1"));
+            assert_ne!(identity(&access, "1"), identity(&access, "2"));
+        }
+    }
+
+    #[test]
     fn a_key_of_ours_is_not_for_providers() {
         let headers = HeaderMap::from_iter([(X_API_KEY, HeaderValue::from_static("mp-1"))]);
         let ours = Client::of(&keys(), &headers, NOW).unwrap();

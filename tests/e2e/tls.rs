@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::harness::{DEADLINE, Mock, Proxy, ask, until, within};
 use crate::program::{Running, command, folder};
 use crate::support::contract::{End, check_stream};
+use crate::upstream::{FIRST, Upstream};
 
 /// Asks for a stream over TLS; gives the protocol and the answer.
 async fn chat(client: &reqwest::Client, proxy: &Proxy) -> (Version, Vec<u8>) {
@@ -45,6 +46,32 @@ async fn clients_choose_the_protocol() {
     let plain = crate::harness::client().get(proxy.url("/healthz")).timeout(DEADLINE).send().await;
     let error = plain.unwrap_err();
     assert!(!error.is_timeout(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_closes_the_providers_connection() {
+    let (authority, folder) = (Authority::new(), folder("tls_leaves"));
+    let tls = format!("[tls]\n{}", authority.vouch().write(&folder, ["cert", "key"]));
+    for client in [authority.client(), authority.client().http1_only()] {
+        let mut upstream = Upstream::start().await;
+        let proxy = Proxy::of("mine", upstream.address, &tls).await;
+        let client = client.build().unwrap();
+        let sent = client
+            .post(format!("https://{}/v1/chat/completions", proxy.address))
+            .header("content-type", "application/json")
+            .body(ask("m", true).to_string())
+            .send();
+        let begun = async {
+            let (mut connection, _) = upstream.request().await;
+            connection.begin().await;
+            connection.chunk(FIRST).await;
+            connection
+        };
+        let (response, mut connection) = tokio::join!(sent, begun);
+        connection.open().await;
+        drop(response.unwrap());
+        connection.closed().await;
+    }
 }
 
 fn health(folder: &Path, address: std::net::SocketAddr) -> crate::program::Ended {
