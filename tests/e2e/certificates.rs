@@ -81,11 +81,13 @@ impl Certificate {
     }
 }
 
+/// The protocol and the authorization of a request.
+pub type Asked = (Version, Option<String>);
+
 /// A provider that speaks whatever protocol is asked for, and gives one short answer to everything.
 pub struct Provider {
     pub address: SocketAddr,
-    /// The protocol and the authorization of each request.
-    asked: Arc<Mutex<Vec<(Version, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Provider {
@@ -140,8 +142,8 @@ impl Provider {
         Provider { address, asked }
     }
 
-    /// The protocol and the authorization of each request so far.
-    pub fn asked(&self) -> Vec<(Version, Option<String>)> {
+    /// The requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -153,7 +155,7 @@ impl Provider {
 
 async fn serve(
     connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    seen: Arc<Mutex<Vec<(Version, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Asked>>>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let key = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
