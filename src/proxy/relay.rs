@@ -193,6 +193,9 @@ impl Relay {
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
         let Parts { first: Next { attempt, notes }, plan, form, limits, watch, received, notice } = parts;
+        // It is sent at once.
+        let deadlines = attempt.target().deadlines;
+        let alarm = (now + deadlines.response).min(received + deadlines.total);
         // In a box: it is moved through several futures, each of which would have room for it.
         Box::new(Relay {
             downstream: Downstream {
@@ -209,8 +212,7 @@ impl Relay {
             },
             attempts: plan.attempts(),
             plan: Some(Box::new(plan)),
-            // It is sent at once.
-            alarm: Box::pin(sleep_until(now + attempt.target().deadlines.response)),
+            alarm: Box::pin(sleep_until(alarm)),
             attempt,
             limits,
             received,
