@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use millpond::api::Api;
 use millpond::config::{Config, ConfigError, FILE_NAME, File};
 use millpond::dialect::AnyDialect;
 use millpond::filter::{self, Report};
@@ -448,6 +449,7 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
     let options = filter::Options {
         dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
+        api: Api::default(),
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,
