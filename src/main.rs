@@ -204,6 +204,8 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
     let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log: {error}")))?;
     log::start(filter, args.log_format.into());
     runtime()?.block_on(async {
+        // Before anybody is told that the program runs.
+        let mut signals = Signals::listen()?;
         let address = config.listen;
         let listener = listen(address)?;
         let bound = listener.local_addr()?;
@@ -226,7 +228,6 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
             eprintln!("health and metrics are on http://{}", admin.local_addr()?);
             tokio::spawn(proxy::serve_admin(admin, Arc::clone(&shared), std::future::pending()));
         }
-        let mut signals = Signals::listen()?;
         let (stop, stopped) = oneshot::channel();
         let serving = proxy::serve_on(processors(), listener, Arc::clone(&shared), async {
             // Whoever could ask is gone only with the process.
@@ -321,6 +322,8 @@ fn status_line(address: SocketAddr) -> io::Result<String> {
 /// The signals that end or reload the process.
 struct Signals {
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -337,7 +340,11 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     #[cfg(not(unix))]
@@ -349,7 +356,7 @@ impl Signals {
     #[cfg(unix)]
     async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,
         }
