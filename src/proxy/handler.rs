@@ -17,10 +17,9 @@ use tokio::time::{Instant, timeout};
 use super::access::Client;
 use super::answer::Answer;
 use super::plan::Plan;
-use super::relay::{Form, Parts, Relay};
+use super::relay::{Parts, Relay};
 use super::{App, Current, Shared};
-use crate::api::chat_completions::{Fold, Stream};
-use crate::chat::Chat;
+use crate::api::Api;
 use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
 use crate::telemetry::Accepted;
@@ -30,11 +29,16 @@ const DISCARD_LIMIT: usize = 256 << 20;
 /// How long a client may pause in the middle of it.
 const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Answers one chat.
+/// Answers one chat completion.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
+    converse(app, Api::ChatCompletions, request).await
+}
+
+/// Answers one request for an answer of a model.
+async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut watch = watch(&app.shared, &head);
-    match answer(&app, &head.headers, body, &mut watch).await {
+    match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
             // If there is a relay, it has the watch and has told the end.
@@ -44,7 +48,7 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
                 usage: None,
                 repairs: None,
             });
-            error.into_response()
+            respond(&error, api)
         }
     }
 }
@@ -76,7 +80,14 @@ fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
     })
 }
 
-async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -> Result<Response, Error> {
+/// Makes the relay that asks whom the request's model names. It takes the watch with it.
+async fn answer(
+    app: &App,
+    api: Api,
+    headers: &HeaderMap,
+    body: Body,
+    watch: &mut Watch,
+) -> Result<Response, Error> {
     let current = app.current();
     let client = match admit(&current, headers) {
         Ok(client) => client,
@@ -91,41 +102,23 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
         observer.received();
     }
     let received = Instant::now();
-    let chat = Chat::read(&body)?;
+    let (chat, encoder) = api.read(&body, current.config.reasoning_field)?;
     drop(body);
     client.check_model(&chat.model)?;
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, current, chat, (headers, client), watch, received)?);
-    if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
-}
-
-/// Makes the relay that asks whom the chat's model names. It takes the watch with it.
-fn ask(
-    app: &App,
-    current: Current,
-    chat: Chat,
-    (headers, client): (&HeaderMap, Client),
-    watch: &mut Watch,
-    received: Instant,
-) -> Result<Box<Relay>, Error> {
-    let (is_stream, include_usage) = (chat.stream, chat.include_usage);
-    let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
     let mut plan = Plan::new(current, chat, headers, client, received)?;
     let first = plan.first(watch)?;
-    let form = if is_stream {
-        Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
-    } else {
-        Form::Object(Box::new(Fold::new(reasoning)))
-    };
-    Ok(Relay::new(Parts {
+    let answer = Answer::new(Relay::new(Parts {
         first,
         plan,
-        form,
+        encoder,
+        is_stream,
         limits,
         watch: std::mem::take(watch),
         received,
         notice: app.drain.notice(),
-    }))
+    }));
+    if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
@@ -158,7 +151,7 @@ async fn object(mut answer: Answer) -> Result<Response, Error> {
     if let Some(error) = early_error(relay) {
         return Err(error);
     }
-    let object = relay.object().ok_or(Error::Internal)?;
+    let object = relay.object();
     relay.conclude(StatusCode::OK);
     let mut response = json(StatusCode::OK, object);
     response.headers_mut().extend(relay.response_headers());
@@ -237,10 +230,15 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
+/// An error as the API tells it.
+fn respond(error: &Error, api: Api) -> Response {
+    let mut response = json(error.status(), error.body(api));
+    response.headers_mut().extend(error.headers());
+    response
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = json(self.status(), self.body());
-        response.headers_mut().extend(self.headers());
-        response
+        respond(&self, Api::default())
     }
 }

@@ -45,7 +45,7 @@ use drain::Drain;
 use tls::Handshakes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::ServiceBuilder;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -98,7 +98,13 @@ impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) })
+        let shared = Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) });
+        let observed = Arc::downgrade(&shared);
+        shared.telemetry.observe_open(move || {
+            let shared = observed.upgrade();
+            shared.map(|shared| shared.setup().health.open(Instant::now())).unwrap_or_default()
+        });
+        shared
     }
 
     /// Puts another config into force, for requests from now on. Where millpond listens, whether it speaks TLS

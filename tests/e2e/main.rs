@@ -26,6 +26,7 @@ mod models;
 mod native;
 mod plan;
 mod program;
+mod reload;
 mod requests;
 mod retries;
 mod reuse;
