@@ -12,6 +12,7 @@ use super::deadlines::DeadlinesFile;
 use super::reasoning_memory::ReasoningMemoryFile;
 use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
+use super::traffic::{KeyLimits, TrafficFile};
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
 use crate::dialect::ThinkTags;
@@ -37,6 +38,8 @@ pub struct File {
     pub(super) retry: RetryFile,
     #[serde(default)]
     pub(super) breaker: BreakerFile,
+    #[serde(default)]
+    pub(super) limits: TrafficFile,
     pub(super) body_limit_bytes: Option<usize>,
     pub(super) frame_limit_bytes: Option<usize>,
     #[serde(default)]
@@ -77,6 +80,8 @@ pub(super) struct ProviderFile {
     pub(super) first_event_timeout: Option<Span>,
     pub(super) idle_timeout: Option<Span>,
     pub(super) total_timeout: Option<Span>,
+    #[serde(default)]
+    pub(super) limits: KeyLimits,
     /// What is different for one of its models.
     #[serde(default)]
     pub(super) per_model: BTreeMap<String, ProviderFile>,

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::file::{FinishQuirk, ProviderFile, QuirksFile};
-use super::{Credentials, Deadlines, Env, Secret, aws};
+use super::{Credentials, Deadlines, Env, KeyLimits, Secret, aws};
 use crate::dialect::AnyDialect;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::provider::{self, Auth, Provider};
@@ -38,6 +38,8 @@ pub struct Upstream {
     pub models: Vec<String>,
     /// How long it may take.
     pub deadlines: Deadlines,
+    /// What it may be asked for, by all clients together.
+    pub limits: KeyLimits,
     /// What is different for one of its models: the whole provider, as it is for that model.
     pub per_model: BTreeMap<String, Upstream>,
     /// It has its key, or the file names it: it is used for bare models and listed.
@@ -69,6 +71,7 @@ impl Upstream {
             headers: HeaderMap::new(),
             models: Vec::new(),
             deadlines: Deadlines::default(),
+            limits: KeyLimits::default(),
             per_model: BTreeMap::new(),
             is_set_up: false,
         }
@@ -208,6 +211,8 @@ impl Place<'_> {
                 (_, _) => self.wrong("headers", format_args!("\"{name}\" or its value is no header")),
             }
         }
+        written.limits.check(&format!("{}.limits", self.table), self.mistakes);
+        provider.limits = written.limits.over(provider.limits);
         provider.models = written.models;
         provider.dialect = with_quirks(provider.dialect, &written.quirks);
         provider.credentials = credentials(provider.auth, &provider.base_url, env);
@@ -227,6 +232,9 @@ impl Place<'_> {
         let mut place = Place { name: self.name, table, deadlines, files, mistakes };
         if !written.models.is_empty() || !written.per_model.is_empty() {
             place.wrong("models", "stands in the provider's own table; so does per_model");
+        }
+        if written.limits != KeyLimits::default() {
+            place.wrong("limits", "stands in the provider's own table");
         }
         let base = Upstream { per_model: BTreeMap::new(), models: Vec::new(), ..base };
         place.provider(Some(base), ProviderFile { per_model: BTreeMap::new(), ..written }, env)

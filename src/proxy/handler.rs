@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
 use super::answer::Answer;
+use super::limit::{Party, Wanted};
 use super::plan::Plan;
 use super::relay::{Form, Parts, Relay};
 use super::{App, Current};
@@ -33,9 +34,14 @@ const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut watch = watch(&app, &head);
-    match answer(&app, &head.headers, body, &mut watch).await {
+    // Whose request it is, where clients have keys.
+    let key = head.extensions.get::<Party>().cloned();
+    match answer(&app, &head.headers, key, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
+            if let Error::Limited(limited) = &error {
+                app.shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+            }
             // If there is a relay, it has the watch and has told the end.
             watch.end(&Outcome {
                 end: End::Rejected,
@@ -68,7 +74,13 @@ fn watch(app: &App, head: &http::request::Parts) -> Watch {
     })
 }
 
-async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -> Result<Response, Error> {
+async fn answer(
+    app: &App,
+    headers: &HeaderMap,
+    key: Option<Party>,
+    body: Body,
+    watch: &mut Watch,
+) -> Result<Response, Error> {
     if let Err(error) = check_content_type(headers) {
         discard(body).await;
         return Err(error);
@@ -81,25 +93,38 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -
     }
     let received = Instant::now();
     let chat = Chat::read(&body)?;
+    let streams = current.config.traffic.streams;
+    let wanted = Wanted { streams, key, providers: Vec::new(), tokens: expected_tokens(&body, &chat) };
     drop(body);
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, current, chat, headers, watch, received)?);
+    let answer = Answer::new(ask(app, current, chat, headers, wanted, watch, received).await?);
     if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
 }
 
-/// Makes the relay that asks whom the chat's model names. It takes the watch with it.
-fn ask(
+/// What a request may cost: a token for four bytes of it, and as many as the client allows for the answer. A limit
+/// that cannot be read is told by whoever writes the provider's request.
+fn expected_tokens(body: &[u8], chat: &Chat) -> u64 {
+    let answer = chat.max_tokens().ok().flatten().unwrap_or_default();
+    answer.saturating_add(body.len() as u64 / 4)
+}
+
+/// Makes the relay that asks whom the chat's model names, once there is a place for it. It takes the watch with it.
+async fn ask(
     app: &App,
     current: Current,
     chat: Chat,
     client_headers: &HeaderMap,
+    wanted: Wanted,
     watch: &mut Watch,
     received: Instant,
 ) -> Result<Box<Relay>, Error> {
     let (is_stream, include_usage) = (chat.stream, chat.include_usage);
     let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
+    let traffic = current.config.traffic;
     let mut plan = Plan::new(current, chat, client_headers, received)?;
-    let first = plan.first(watch)?;
+    let wanted = Wanted { providers: plan.parties(), ..wanted };
+    let mut place = app.shared.limiter.admit(wanted, traffic).await?;
+    let first = plan.first(&mut place, watch)?;
     let form = if is_stream {
         Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
     } else {
@@ -108,6 +133,7 @@ fn ask(
     Ok(Relay::new(Parts {
         first,
         plan,
+        place,
         form,
         limits,
         watch: std::mem::take(watch),

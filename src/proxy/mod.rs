@@ -1,7 +1,7 @@
 //! The edge: everything that does I/O for an answer.
 //!
 //! [`serve`] listens; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
-//! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
+//! `health` is, and when to `retry`; `limit` gives out the places; `upstream` prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
 //! it for clients that forget, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
@@ -12,6 +12,7 @@ mod attempt;
 mod drain;
 mod handler;
 mod health;
+mod limit;
 mod memory;
 mod models;
 mod plan;
@@ -59,6 +60,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Shared {
     setup: RwLock<Arc<Setup>>,
     telemetry: Telemetry,
+    /// What is under way does not depend on the config.
+    limiter: Arc<limit::Limiter>,
     is_stopping: AtomicBool,
 }
 
@@ -91,7 +94,8 @@ impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) })
+        let limiter = limit::Limiter::new(telemetry.clone());
+        Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) })
     }
 
     /// Puts another config into force, for requests from now on. Where millpond listens and what telemetry is

@@ -17,6 +17,7 @@ mod departures;
 mod early;
 mod headers;
 mod health;
+mod limits;
 mod mended;
 mod midstream;
 mod mistakes;
