@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::api::chat_completions::{ErrorBody, write_error};
+use crate::api::Api;
+use crate::api::chat_completions::ErrorBody;
 use crate::chat::RequestError;
 use crate::event::{ErrorType, Fault};
 
@@ -225,8 +226,8 @@ impl Error {
         }
     }
 
-    /// The error object, as the body of the answer.
-    pub fn body(&self) -> Vec<u8> {
+    /// The error object of that API, as the body of the answer.
+    pub fn body(&self, api: Api) -> Vec<u8> {
         let message = self.to_string();
         let mut body = ErrorBody {
             message: &message,
@@ -260,7 +261,7 @@ impl Error {
             | Error::Internal => {}
         }
         let mut out = Vec::new();
-        write_error(&body, &mut out);
+        api.write_error(&body, &mut out);
         out
     }
 }
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_four_keys_are_always_there() {
-        let body = Error::NoSuchModel("x".into()).body();
+        let body = Error::NoSuchModel("x".into()).body(Api::default());
         assert_eq!(
             String::from_utf8(body).unwrap(),
             r#"{"error":{"message":"There is no model \"x\". GET /v1/models lists those of the providers that are set up.","type":"not_found_error","param":"model","code":null}}"#
@@ -297,7 +298,7 @@ mod tests {
                 (error.status().as_u16(), error.headers()[RETRY_AFTER].as_bytes()),
                 (status, &b"2"[..])
             );
-            let body = String::from_utf8(error.body()).unwrap();
+            let body = String::from_utf8(error.body(Api::default())).unwrap();
             assert!(body.contains(error_type) && body.contains("Try again in 2 s."), "{body}");
             assert_eq!(body.contains("\"provider\":\"groq\""), body.contains("Provider groq"), "{body}");
         }
@@ -317,7 +318,7 @@ mod tests {
             headers: HeaderMap::new(),
         }));
         assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS);
-        let body = String::from_utf8(error.body()).unwrap();
+        let body = String::from_utf8(error.body(Api::default())).unwrap();
         assert!(body.contains(r#""provider_code":"slow_down","upstream_status":200"#), "{body}");
     }
 }

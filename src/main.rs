@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use millpond::api::Api;
 use millpond::config::{Config, ConfigError, FILE_NAME, File};
 use millpond::dialect::AnyDialect;
 use millpond::filter::{self, Report};
@@ -203,6 +204,8 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
     let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log: {error}")))?;
     log::start(filter, args.log_format.into());
     runtime()?.block_on(async {
+        // Before anybody is told that the program runs.
+        let mut signals = Signals::listen()?;
         let address = config.listen;
         let listener = listen(address)?;
         let bound = listener.local_addr()?;
@@ -225,7 +228,6 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
             eprintln!("health and metrics are on http://{}", admin.local_addr()?);
             tokio::spawn(proxy::serve_admin(admin, Arc::clone(&shared), std::future::pending()));
         }
-        let mut signals = Signals::listen()?;
         let (stop, stopped) = oneshot::channel();
         let serving = proxy::serve_on(processors(), listener, Arc::clone(&shared), async {
             // Whoever could ask is gone only with the process.
@@ -320,6 +322,8 @@ fn status_line(address: SocketAddr) -> io::Result<String> {
 /// The signals that end or reload the process.
 struct Signals {
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -336,7 +340,11 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     #[cfg(not(unix))]
@@ -348,7 +356,7 @@ impl Signals {
     #[cfg(unix)]
     async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,
         }
@@ -448,6 +456,7 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
     let options = filter::Options {
         dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
+        api: Api::default(),
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,

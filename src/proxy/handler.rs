@@ -14,12 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
+use super::App;
 use super::answer::Answer;
-use super::limit::{Party, Wanted};
+use super::limit::Party;
 use super::plan::Plan;
-use super::relay::{Form, Parts, Relay};
-use super::{App, Current};
-use crate::api::chat_completions::{Fold, Stream};
+use super::relay::{Parts, Relay};
+use crate::api::Api;
 use crate::chat::Chat;
 use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
@@ -30,13 +30,18 @@ const DISCARD_LIMIT: usize = 256 << 20;
 /// How long a client may pause in the middle of it.
 const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Answers one chat.
+/// Answers one chat completion.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
+    converse(app, Api::ChatCompletions, request).await
+}
+
+/// Answers one request for an answer of a model.
+async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mut watch = watch(&app, &head);
     // Whose request it is, where clients have keys.
     let key = head.extensions.get::<Party>().cloned();
-    match answer(&app, &head.headers, key, body, &mut watch).await {
+    match answer(&app, api, &head.headers, key, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
             if let Error::Limited(limited) = &error {
@@ -49,7 +54,7 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
                 usage: None,
                 repairs: None,
             });
-            error.into_response()
+            respond(&error, api)
         }
     }
 }
@@ -74,8 +79,11 @@ fn watch(app: &App, head: &http::request::Parts) -> Watch {
     })
 }
 
+/// Makes the relay that asks whom the request's model names, once there is a place for it. It takes the watch with
+/// it.
 async fn answer(
     app: &App,
+    api: Api,
     headers: &HeaderMap,
     key: Option<Party>,
     body: Body,
@@ -92,12 +100,25 @@ async fn answer(
         observer.received();
     }
     let received = Instant::now();
-    let chat = Chat::read(&body)?;
-    let streams = current.config.traffic.streams;
-    let wanted = Wanted { streams, key, providers: Vec::new(), tokens: expected_tokens(&body, &chat) };
+    let (chat, encoder) = api.read(&body, current.config.reasoning_field)?;
+    let expected = expected_tokens(&body, &chat);
     drop(body);
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, current, chat, headers, wanted, watch, received).await?);
+    let traffic = current.config.traffic;
+    let mut plan = Plan::new(current, chat, headers, received)?;
+    let mut place = app.shared.limiter.admit(plan.wanted(key, expected), traffic).await?;
+    let first = plan.first(&mut place, watch)?;
+    let answer = Answer::new(Relay::new(Parts {
+        first,
+        plan,
+        place,
+        encoder,
+        is_stream,
+        limits,
+        watch: std::mem::take(watch),
+        received,
+        notice: app.drain.notice(),
+    }));
     if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
 }
 
@@ -106,40 +127,6 @@ async fn answer(
 fn expected_tokens(body: &[u8], chat: &Chat) -> u64 {
     let answer = chat.max_tokens().ok().flatten().unwrap_or_default();
     answer.saturating_add(body.len() as u64 / 4)
-}
-
-/// Makes the relay that asks whom the chat's model names, once there is a place for it. It takes the watch with it.
-async fn ask(
-    app: &App,
-    current: Current,
-    chat: Chat,
-    client_headers: &HeaderMap,
-    wanted: Wanted,
-    watch: &mut Watch,
-    received: Instant,
-) -> Result<Box<Relay>, Error> {
-    let (is_stream, include_usage) = (chat.stream, chat.include_usage);
-    let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
-    let traffic = current.config.traffic;
-    let mut plan = Plan::new(current, chat, client_headers, received)?;
-    let wanted = Wanted { providers: plan.parties(), ..wanted };
-    let mut place = app.shared.limiter.admit(wanted, traffic).await?;
-    let first = plan.first(&mut place, watch)?;
-    let form = if is_stream {
-        Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
-    } else {
-        Form::Object(Box::new(Fold::new(reasoning)))
-    };
-    Ok(Relay::new(Parts {
-        first,
-        plan,
-        place,
-        form,
-        limits,
-        watch: std::mem::take(watch),
-        received,
-        notice: app.drain.notice(),
-    }))
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
@@ -172,7 +159,7 @@ async fn object(mut answer: Answer) -> Result<Response, Error> {
     if let Some(error) = early_error(relay) {
         return Err(error);
     }
-    let object = relay.object().ok_or(Error::Internal)?;
+    let object = relay.object();
     relay.conclude(StatusCode::OK);
     let mut response = json(StatusCode::OK, object);
     response.headers_mut().extend(relay.response_headers());
@@ -244,10 +231,15 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
+/// An error as the API tells it.
+fn respond(error: &Error, api: Api) -> Response {
+    let mut response = json(error.status(), error.body(api));
+    response.headers_mut().extend(error.headers());
+    response
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = json(self.status(), self.body());
-        response.headers_mut().extend(self.headers());
-        response
+        respond(&self, Api::default())
     }
 }

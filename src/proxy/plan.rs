@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptTarget, Ready};
 use super::health::{Admission, Target as TargetHealth};
-use super::limit::{Party, Place};
+use super::limit::{Party, Place, Wanted};
 use super::memory::NoteTaker;
 use super::retry::{self, Verdict, verdict};
 use super::route::{RouteTarget, route};
@@ -86,11 +86,11 @@ impl Plan {
         self.attempts
     }
 
-    /// The providers that may be asked, in their order.
-    pub(super) fn parties(&self) -> Vec<Party> {
-        let upstreams =
-            self.candidates.iter().filter_map(|one| self.current.config.providers.get(one.provider));
-        upstreams.map(party).collect()
+    /// The places that it takes: those of one of the providers that may be asked among them.
+    pub(super) fn wanted(&self, key: Option<Party>, tokens: u64) -> Wanted {
+        let config = &self.current.config;
+        let upstreams = self.candidates.iter().filter_map(|one| config.providers.get(one.provider));
+        Wanted { streams: config.traffic.streams, key, providers: upstreams.map(party).collect(), tokens }
     }
 
     /// The first attempt: at the first target that can be asked this.

@@ -25,6 +25,7 @@ mod models;
 mod native;
 mod plan;
 mod program;
+mod reload;
 mod requests;
 mod retries;
 mod reuse;

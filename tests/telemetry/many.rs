@@ -149,6 +149,8 @@ async fn a_thousand_requests_have_a_thousand_trees() {
     let (sink, mock, silent) = (Sink::start().await, Mock::start().await, Silent::default());
     let nobody = Nobody::new();
     let config = [
+        // Failures are what is asked for here.
+        "breaker.failures = 0\n".to_owned(),
         provider("mine", mock.address, ""),
         provider("silent", silent.start().await, ""),
         provider("nobody", nobody.address(), ""),
