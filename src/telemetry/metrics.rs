@@ -118,6 +118,9 @@ impl Metrics {
     pub(super) fn new(meter: Meter, generations: MetricNames, configured: HashSet<String>) -> Metrics {
         process::observe(&meter);
         let make = Maker { meter: &meter, generations };
+        let queue_waiting = make.up_down(semconv::QUEUE_WAITING).bind(&[]);
+        // That nobody waits is a figure as well.
+        queue_waiting.add(0);
         Metrics {
             names: Names::new(configured),
             series: RwLock::default(),
@@ -137,7 +140,7 @@ impl Metrics {
             attempts: make.counter(semconv::ATTEMPTS_MADE),
             disconnects: make.counter(semconv::DISCONNECTS),
             limit_rejected: make.counter(semconv::LIMIT_REJECTED),
-            queue_waiting: make.up_down(semconv::QUEUE_WAITING).bind(&[]),
+            queue_waiting,
             generations,
             meter,
         }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Traffic;
-use crate::error::{Excess, Limited};
+use crate::error::{Excess, Limit, Limited};
 use crate::telemetry::Telemetry;
 
 /// What all requests of the process share.
@@ -141,6 +141,8 @@ impl Inner {
         let mut told = Vec::new();
         for (number, waiter) in &self.queue {
             match self.state.begin(&waiter.wanted, now) {
+                // Whoever comes later needs a place among all answers too.
+                Err(Limited { limit: Limit::Total, .. }) => break,
                 Err(limited) if limited.may_wait() => {}
                 outcome => told.push((*number, outcome)),
             }
@@ -211,7 +213,6 @@ mod tests {
 
     use super::*;
     use crate::config::KeyLimits;
-    use crate::error::Limit;
     use crate::telemetry::Settings;
 
     const PATIENT: Traffic = Traffic {

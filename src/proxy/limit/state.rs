@@ -184,9 +184,6 @@ impl State {
 
 /// What a party uses; the names are the config's, so there are not many.
 fn usage<'a>(all: &'a mut HashMap<String, Usage>, name: &str) -> &'a mut Usage {
-    if !all.contains_key(name) {
-        all.insert(name.to_owned(), Usage::default());
-    }
     all.entry(name.to_owned()).or_default()
 }
 
