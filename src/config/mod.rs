@@ -62,6 +62,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much may be under way.
     pub traffic: Traffic,
+    /// Where several processes count requests and tokens together; it may hold a password.
+    pub redis: Option<Secret>,
     /// How long an upstream may take, where nothing else is said.
     pub deadlines: Deadlines,
     /// When an upstream is asked again.
@@ -153,6 +155,7 @@ impl Config {
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
+        let redis = file.limits.redis(&mut mistakes);
         let traffic = file.limits.read(&mut mistakes);
         let row = |row| Upstream { deadlines, ..from_row(row, env) };
         let mut files = Vec::new();
@@ -192,6 +195,7 @@ impl Config {
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
                 traffic,
+                redis,
                 deadlines,
                 retry,
                 breaker,
@@ -291,6 +295,9 @@ impl fmt::Display for Config {
             writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
         }
         write!(f, "{}{}{}{}", self.deadlines, self.retry, self.breaker, self.traffic)?;
+        if self.redis.is_some() {
+            writeln!(f, "redis = {{ url = \"[hidden]\" }}")?;
+        }
         for provider in self.set_up() {
             writeln!(f, "\n[providers.{}]\ndialect = \"{}\"", provider.name, provider.dialect.name())?;
             if let Ok(url) = &provider.base_url {
@@ -409,6 +416,7 @@ mod tests {
             ("[providers.groq]\napi_key_file = \"/no/such\"", "/no/such cannot be read"),
             ("[providers.groq]\napi_key = \"a\"\napi_key_env = \"B\"", "more than one of"),
             ("[limits]\nstreams = 0", "limits.streams: must be 1 or more"),
+            ("[limits.redis]\nurl = \"http://x\"", "limits.redis.url: is no address of Redis"),
             ("[providers.groq.limits]\nstreams = 0", "providers.groq.limits.streams: must be 1 or more"),
             ("[providers.groq.per_model.m.limits]\nstreams = 1", "providers.groq.per_model.\"m\".limits"),
             ("[aliases]\na = \"b\"\nb = \"c/d\"", "aliases.a"),

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use redis::IntoConnectionInfo;
 use serde::Deserialize;
 
+use super::Secret;
 use super::file::Span;
 
 /// How much may be under way in total, and how many requests may wait for their turn.
@@ -78,9 +80,29 @@ pub(super) struct TrafficFile {
     queue_timeout: Option<Span>,
     #[serde(default)]
     per_key: KeyLimits,
+    redis: Option<RedisFile>,
+}
+
+/// `[limits.redis]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedisFile {
+    url: String,
 }
 
 impl TrafficFile {
+    /// Where rates are counted together. What was written is not told: it may hold a password.
+    pub(super) fn redis(&self, mistakes: &mut Vec<String>) -> Option<Secret> {
+        let RedisFile { url } = self.redis.as_ref()?;
+        if url.as_str().into_connection_info().is_err() {
+            mistakes.push(
+                "limits.redis.url: is no address of Redis; expected one such as \"redis://127.0.0.1:6379\""
+                    .to_owned(),
+            );
+        }
+        Some(Secret::new(url))
+    }
+
     pub(super) fn read(self, mistakes: &mut Vec<String>) -> Traffic {
         let defaults = Traffic::default();
         KeyLimits { streams: self.streams, ..KeyLimits::default() }.check("limits", mistakes);

@@ -93,13 +93,21 @@ struct Current {
 impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
+        let store = config.redis.as_ref().and_then(|url| match limit::Store::new(url) {
+            Ok(store) => Some(store),
+            Err(_) => {
+                // The config was read with the same words.
+                tracing::error!("limits.redis.url cannot be used");
+                None
+            }
+        });
+        let limiter = limit::Limiter::new(telemetry.clone(), store);
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        let limiter = limit::Limiter::new(telemetry.clone());
         Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) })
     }
 
-    /// Puts another config into force, for requests from now on. Where millpond listens and what telemetry is
-    /// set to stays as it was at the start.
+    /// Puts another config into force, for requests from now on. Where millpond listens, what telemetry is set
+    /// to and where rates are shared stays as it was at the start.
     pub fn reload(&self, config: Config) {
         let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
         *setup = Arc::new(Setup::new(config, Some(&setup)));

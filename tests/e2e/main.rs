@@ -6,6 +6,7 @@
 
 mod client;
 mod harness;
+mod redis;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
@@ -31,6 +32,7 @@ mod retries;
 mod reuse;
 mod routes;
 mod secrets;
+mod shared_rates;
 mod shutdown;
 mod signed;
 mod silence;

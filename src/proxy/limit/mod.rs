@@ -2,17 +2,21 @@
 //!
 //! [`Limiter::admit`] gives a request its [`Place`], at once or after a wait, or says what stands in the way. The
 //! place is given back when it is dropped, however the answer ended, and goes to whoever waits first and can use
-//! it. `state` has the rules, `bucket` the rates. The figures come with each request, so that another config
+//! it. `state` has the rules, `bucket` the rates, `shared` those that several processes count together. The figures come with each request, so that another config
 //! changes them and forgets nothing of what is under way.
 
 mod bucket;
+mod shared;
 mod state;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(super) use shared::Store;
+use shared::{Charge, Of};
 use state::State;
 pub(super) use state::{Party, Wanted};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,6 +27,7 @@ use crate::telemetry::Telemetry;
 /// What all requests of the process share.
 pub(super) struct Limiter {
     inner: Mutex<Inner>,
+    store: Option<Store>,
     telemetry: Telemetry,
 }
 
@@ -43,12 +48,16 @@ struct Waiter {
 /// The places of one answer.
 pub(super) struct Place {
     limiter: Arc<Limiter>,
-    key: Option<String>,
+    key: Option<Party>,
     provider: Option<Held>,
     /// The tokens that were expected.
     expected: u64,
     /// Those that it took, once they are known.
     used: Option<u64>,
+    /// Who has no room elsewhere.
+    refused: Vec<Limited>,
+    /// It is counted elsewhere too.
+    is_shared: bool,
 }
 
 /// A place of a provider's.
@@ -65,8 +74,8 @@ struct Ticket<'a> {
 }
 
 impl Limiter {
-    pub(super) fn new(telemetry: Telemetry) -> Arc<Limiter> {
-        Arc::new(Limiter { inner: Mutex::default(), telemetry })
+    pub(super) fn new(telemetry: Telemetry, store: Option<Store>) -> Arc<Limiter> {
+        Arc::new(Limiter { inner: Mutex::default(), store, telemetry })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -76,6 +85,41 @@ impl Limiter {
 
     /// Gives a request its places. It waits for them while answers that end can make room.
     pub(super) async fn admit(
+        self: &Arc<Self>,
+        mut wanted: Wanted,
+        traffic: Traffic,
+    ) -> Result<Place, Limited> {
+        let Some(store) = &self.store else { return self.wait(wanted, traffic).await };
+        let mut refused = Vec::new();
+        loop {
+            let mut place = self.wait(wanted.clone(), traffic).await?;
+            let charges = place.charges(1.0, place.expected as f64);
+            let (charge, retry_after) = match store.take(&charges).await {
+                Some(Err((at, retry_after))) => (charges.get(at), retry_after),
+                taken => {
+                    place.is_shared = taken.is_some();
+                    place.refused = refused;
+                    return Ok(place);
+                }
+            };
+            let excess = charge.map_or(Excess::Requests, |charge| charge.excess);
+            let provider = place.provider.as_ref().map(|held| held.party.name.clone());
+            match provider {
+                Some(name) if charge.is_some_and(|charge| charge.of == Of::Provider) => {
+                    wanted.providers.retain(|party| party.name != name);
+                    let limited = Limited { limit: Limit::Provider(name), excess, retry_after };
+                    if wanted.providers.is_empty() {
+                        return Err(limited);
+                    }
+                    refused.push(limited);
+                }
+                Some(_) | None => return Err(Limited { limit: Limit::Key, excess, retry_after }),
+            }
+        }
+    }
+
+    /// The places in this process.
+    async fn wait(
         self: &Arc<Self>,
         wanted: Wanted,
         Traffic { queue, queue_timeout, .. }: Traffic,
@@ -108,10 +152,12 @@ impl Limiter {
         let provider = wanted.providers.into_iter().nth(at).map(|party| Held { party, asked: false });
         Place {
             limiter: Arc::clone(self),
-            key: wanted.key.map(|key| key.name),
+            key: wanted.key,
             provider,
             expected: wanted.tokens,
             used: None,
+            refused: Vec::new(),
+            is_shared: false,
         }
     }
 
@@ -119,6 +165,21 @@ impl Limiter {
     pub(super) fn figures(&self) -> (u32, usize) {
         let inner = self.lock();
         (inner.state.running(), inner.queue.len())
+    }
+
+    /// Counts elsewhere what was taken here.
+    fn count(self: &Arc<Self>, charges: Vec<Charge>) {
+        // Without a runtime the process is ending.
+        let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else { return };
+        if charges.is_empty() {
+            return;
+        }
+        let limiter = Arc::clone(self);
+        runtime.spawn(async move {
+            if let Some(store) = &limiter.store {
+                store.count(&charges).await;
+            }
+        });
     }
 
     /// Changes what is under way, and lets those in who have room then.
@@ -158,10 +219,17 @@ impl Place {
     pub(super) fn ask(&mut self, party: &Party) -> Result<(), Limited> {
         let now = Instant::now();
         let limiter = Arc::clone(&self.limiter);
+        let is_it = |limited: &&Limited| limited.limit == Limit::Provider(party.name.clone());
+        if let Some(limited) = self.refused.iter().find(is_it) {
+            return Err(limited.clone());
+        }
+        let expected = self.expected as f64;
+        let mut charges = Vec::new();
         match &mut self.provider {
             Some(held) if held.party.name == party.name => {
                 if held.asked {
                     limiter.lock().state.ask_again(party, now)?;
+                    charges.extend(Charge::all(Of::Provider, party, 1.0, 0.0));
                 }
                 held.asked = true;
             }
@@ -171,14 +239,29 @@ impl Place {
                     state.ask(party, self.expected, now)?;
                     if let Some(Held { party, asked }) = before {
                         // Nothing came of it that would have cost tokens.
-                        state.leave(&party.name, *asked, -(self.expected as f64));
+                        state.leave(&party.name, *asked, -expected);
                     }
                     Ok(())
                 })?;
+                charges.extend(Charge::all(Of::Provider, party, 1.0, expected));
+                if let Some(Held { party, asked }) = before {
+                    let requests = if *asked { 0.0 } else { -1.0 };
+                    charges.extend(Charge::all(Of::Provider, party, requests, -expected));
+                }
                 *held = Some(Held { party: party.clone(), asked: true });
             }
         }
+        if self.is_shared {
+            limiter.count(charges);
+        }
         Ok(())
+    }
+
+    /// What is taken for it from all its buckets.
+    fn charges(&self, requests: f64, tokens: f64) -> Vec<Charge> {
+        let key = self.key.iter().flat_map(|key| Charge::all(Of::Key, key, requests, tokens));
+        let held = self.provider.iter();
+        key.chain(held.flat_map(|held| Charge::all(Of::Provider, &held.party, requests, tokens))).collect()
     }
 
     /// Tells what the answer took; else it is taken to be what was expected.
@@ -189,13 +272,18 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let correction = self.used.map_or(0.0, |used| used as f64 - self.expected as f64);
+        let asked = self.provider.as_ref().is_some_and(|held| held.asked);
+        let used = if asked { self.used } else { Some(0) };
+        let correction = used.map_or(0.0, |used| used as f64 - self.expected as f64);
         self.limiter.change(|state| {
-            if let Some(Held { party, asked }) = &self.provider {
-                state.leave(&party.name, *asked, correction);
+            if let Some(Held { party, .. }) = &self.provider {
+                state.leave(&party.name, asked, correction);
             }
-            state.end(self.key.as_deref(), correction);
+            state.end(self.key.as_ref().map(|key| key.name.as_str()), asked, correction);
         });
+        if self.is_shared {
+            self.limiter.count(self.charges(if asked { 0.0 } else { -1.0 }, correction));
+        }
     }
 }
 
@@ -223,7 +311,7 @@ mod tests {
     };
 
     fn limiter() -> Arc<Limiter> {
-        Limiter::new(Telemetry::start(Settings::default(), HashSet::new()).unwrap())
+        Limiter::new(Telemetry::start(Settings::default(), HashSet::new()).unwrap(), None)
     }
 
     fn party(name: &str, streams: u32) -> Party {

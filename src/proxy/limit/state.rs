@@ -80,9 +80,13 @@ impl Usage {
     }
 
     /// One answer ended. `correction` is what it took of the tokens beyond what was expected.
-    fn end(&mut self, correction: f64) {
+    /// `asked` if it began.
+    fn end(&mut self, asked: bool, correction: f64) {
         self.running = self.running.saturating_sub(1);
         self.tokens.take(correction);
+        if !asked {
+            self.requests.take(-1.0);
+        }
     }
 }
 
@@ -166,18 +170,14 @@ impl State {
 
     /// Gives a place of a provider's back; `asked` if it was used.
     pub(super) fn leave(&mut self, provider: &str, asked: bool, correction: f64) {
-        let usage = usage(&mut self.providers, provider);
-        usage.end(correction);
-        if !asked {
-            usage.requests.take(-1.0);
-        }
+        usage(&mut self.providers, provider).end(asked, correction);
     }
 
-    /// Gives an answer's other places back.
-    pub(super) fn end(&mut self, key: Option<&str>, correction: f64) {
+    /// Gives an answer's other places back; `asked` if anybody was.
+    pub(super) fn end(&mut self, key: Option<&str>, asked: bool, correction: f64) {
         self.running = self.running.saturating_sub(1);
         if let Some(key) = key {
-            usage(&mut self.keys, key).end(correction);
+            usage(&mut self.keys, key).end(asked, correction);
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(state.begin(&wanted, now).unwrap(), 0);
         assert_eq!(told(state.begin(&wanted, now)), ("total", "streams", SOON));
         state.leave("p", true, 0.0);
-        state.end(None, 0.0);
+        state.end(None, true, 0.0);
         assert_eq!(state.running(), 1);
         assert_eq!(state.begin(&wanted, now).unwrap(), 0);
     }
@@ -260,7 +260,7 @@ mod tests {
         state.begin(&of("b"), now).unwrap();
         assert_eq!(state.running(), 2, "who was refused took nothing");
         // It was dearer than expected: 10 were reserved, 70 are 10 more than the minute's worth.
-        state.end(Some("a"), 60.0);
+        state.end(Some("a"), true, 60.0);
         assert_eq!(told(state.begin(&of("a"), now)), ("key", "tokens", 20 * SECOND));
         state.begin(&of("a"), now + 20 * SECOND).unwrap();
     }
