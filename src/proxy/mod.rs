@@ -42,7 +42,7 @@ use axum::serve::{Listener, ListenerExt};
 use drain::Drain;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::ServiceBuilder;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -103,7 +103,13 @@ impl Shared {
         });
         let limiter = limit::Limiter::new(telemetry.clone(), store);
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) })
+        let shared = Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) });
+        let observed = Arc::downgrade(&shared);
+        shared.telemetry.observe_open(move || {
+            let shared = observed.upgrade();
+            shared.map(|shared| shared.setup().health.open(Instant::now())).unwrap_or_default()
+        });
+        shared
     }
 
     /// Puts another config into force, for requests from now on. Where millpond listens, what telemetry is set

@@ -146,6 +146,22 @@ impl Metrics {
         }
     }
 
+    /// Has the targets observed whose breakers are open: how many, by the provider's name in the config.
+    pub(super) fn observe_open(&self, open: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
+        let metric = semconv::TARGETS_OPEN;
+        self.meter
+            .i64_observable_up_down_counter(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.help)
+            .with_callback(move |observer| {
+                for (provider, count) in open() {
+                    let name = semconv::provider_name(&provider).to_owned();
+                    observer.observe(count, &[KeyValue::new(semconv::PROVIDER, name)]);
+                }
+            })
+            .build();
+    }
+
     /// The series of an inference. `answered` tells that the upstream knows the model: its name is learned.
     pub(super) fn series(&self, about: About<'_>, answered: bool) -> Arc<Series> {
         let request_model = self.names.known(about.request_model, answered);

@@ -125,6 +125,12 @@ impl Telemetry {
         self.0.metrics.queue_waiting.add(change);
     }
 
+    /// Has the targets observed that are left alone: how many, by the provider's name in the config. To be
+    /// called once.
+    pub fn observe_open(&self, open: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
+        self.0.metrics.observe_open(open);
+    }
+
     /// All metrics as text.
     pub fn scrape(&self, format: Format) -> String {
         scrape::write(&self.0.scraped, &self.0.exemplars, format)

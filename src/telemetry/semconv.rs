@@ -304,6 +304,8 @@ metrics! {
     OVERHEAD = "millpond.overhead.duration", Kind::Histogram(MICROSECONDS), "s", Any, &[PROVIDER, PHASE];
     /// Requests to upstreams.
     ATTEMPTS_MADE = "millpond.attempts", Kind::Counter, "{attempt}", Any, &[PROVIDER, OUTCOME];
+    /// Targets that failed so often that they are left alone.
+    TARGETS_OPEN = "millpond.targets.open", Kind::UpDownCounter, "{target}", Any, &[PROVIDER];
     /// Clients that left before their answer ended.
     DISCONNECTS = "millpond.client_disconnects", Kind::Counter, "{request}", Any, &[PROVIDER, PHASE];
     /// Requests that were refused because of a limit.
