@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use toml::value::Datetime;
 
-use super::{ConfigError, Env};
+use super::{ConfigError, Env, KeyLimits};
 
 /// How the hash of a key is written: this, and 64 hexadecimal digits.
 const PREFIX: &str = "sha256:";
@@ -43,6 +43,8 @@ pub struct ClientKey {
     hash: [u8; 32],
     /// Patterns of the models that it may ask for, in the client's words; empty: all.
     models: Vec<String>,
+    /// What it may ask for, where that is not what all keys may.
+    pub limits: KeyLimits,
     /// It is no longer taken from then on.
     expires: Option<SystemTime>,
 }
@@ -125,6 +127,8 @@ pub(super) struct KeyFile {
     hash: String,
     #[serde(default)]
     models: Vec<String>,
+    #[serde(default)]
+    limits: KeyLimits,
     expires: Option<toml::Value>,
 }
 
@@ -244,6 +248,7 @@ fn key(name: &str, written: &KeyFile) -> Result<ClientKey, String> {
         name: name.to_owned(),
         hash,
         models: written.models.clone(),
+        limits: written.limits,
         expires: expires.transpose()?,
     })
 }

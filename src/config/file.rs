@@ -14,6 +14,7 @@ use super::reasoning_memory::ReasoningMemoryFile;
 use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
 use super::tls::{ConnectFile, TlsFile};
+use super::traffic::{KeyLimits, TrafficFile};
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
 use crate::dialect::ThinkTags;
@@ -39,6 +40,8 @@ pub struct File {
     pub(super) retry: RetryFile,
     #[serde(default)]
     pub(super) breaker: BreakerFile,
+    #[serde(default)]
+    pub(super) limits: TrafficFile,
     pub(super) body_limit_bytes: Option<usize>,
     pub(super) frame_limit_bytes: Option<usize>,
     #[serde(default)]
@@ -91,6 +94,8 @@ pub(super) struct ProviderFile {
     pub(super) client_cert: Option<PathBuf>,
     pub(super) client_key: Option<PathBuf>,
     pub(super) http2: Option<bool>,
+    #[serde(default)]
+    pub(super) limits: KeyLimits,
     /// What is different for one of its models.
     #[serde(default)]
     pub(super) per_model: BTreeMap<String, ProviderFile>,

@@ -13,6 +13,7 @@ mod reasoning_memory;
 mod retry;
 mod telemetry;
 mod tls;
+mod traffic;
 mod upstream;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,6 +30,7 @@ use file::Span;
 pub use limits::{KeepAliveForm, Limits, OnDisconnect};
 pub use retry::{Breaker, Retry};
 pub use tls::{Connect, ListenerTls};
+pub use traffic::{KeyLimits, Traffic};
 pub use upstream::Upstream;
 use upstream::{Place, from_row};
 use url::Url;
@@ -62,6 +64,10 @@ pub struct Config {
     pub reasoning_field: ReasoningField,
     /// Limits and times.
     pub limits: Limits,
+    /// How much may be under way.
+    pub traffic: Traffic,
+    /// Where several processes count requests and tokens together; it may hold a password.
+    pub redis: Option<Secret>,
     /// How long an upstream may take, where nothing else is said.
     pub deadlines: Deadlines,
     /// When an upstream is asked again.
@@ -164,6 +170,8 @@ impl Config {
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
+        let redis = file.limits.redis(&mut mistakes);
+        let traffic = file.limits.read(&mut mistakes);
         let row = |row| Upstream { deadlines, ..from_row(row, env) };
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(row).collect();
         for (name, written) in file.providers {
@@ -200,6 +208,8 @@ impl Config {
                 aliases,
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
+                traffic,
+                redis,
                 deadlines,
                 retry,
                 breaker,
@@ -304,7 +314,10 @@ impl fmt::Display for Config {
         ] {
             writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
         }
-        write!(f, "{}{}{}", self.deadlines, self.retry, self.breaker)?;
+        write!(f, "{}{}{}{}", self.deadlines, self.retry, self.breaker, self.traffic)?;
+        if self.redis.is_some() {
+            writeln!(f, "redis = {{ url = \"[hidden]\" }}")?;
+        }
         for provider in self.set_up() {
             writeln!(f, "\n[providers.{}]\ndialect = \"{}\"", provider.name, provider.dialect.name())?;
             if let Ok(url) = &provider.base_url {
@@ -317,6 +330,9 @@ impl fmt::Display for Config {
                 (None, None) => "# no key: the client's own authorization is passed on",
             };
             writeln!(f, "{key}")?;
+            if provider.limits != KeyLimits::default() {
+                writeln!(f, "limits = {}", provider.limits)?;
+            }
         }
         if !self.aliases.is_empty() {
             writeln!(f, "\n[aliases]")?;
@@ -420,6 +436,10 @@ mod tests {
             ("[providers.groq]\napi_key_env = \"NO\"", "environment variable NO is not set"),
             ("[providers.groq]\napi_key_file = \"/no/such\"", "/no/such cannot be read"),
             ("[providers.groq]\napi_key = \"a\"\napi_key_env = \"B\"", "more than one of"),
+            ("[limits]\nstreams = 0", "limits.streams: must be 1 or more"),
+            ("[limits.redis]\nurl = \"http://x\"", "limits.redis.url: is no address of Redis"),
+            ("[providers.groq.limits]\nstreams = 0", "providers.groq.limits.streams: must be 1 or more"),
+            ("[providers.groq.per_model.m.limits]\nstreams = 1", "providers.groq.per_model.\"m\".limits"),
             ("[aliases]\na = \"b\"\nb = \"c/d\"", "aliases.a"),
         ] {
             let mistake = mistake(text);

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::file::{FinishQuirk, ProviderFile, QuirksFile};
-use super::{Connect, Credentials, Deadlines, Env, Secret, aws};
+use super::{Connect, Credentials, Deadlines, Env, KeyLimits, Secret, aws};
 use crate::dialect::AnyDialect;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::provider::{self, Auth, Provider};
@@ -40,6 +40,8 @@ pub struct Upstream {
     pub deadlines: Deadlines,
     /// How it is connected to.
     pub connect: Connect,
+    /// What it may be asked for, by all clients together.
+    pub limits: KeyLimits,
     /// What is different for one of its models: the whole provider, as it is for that model.
     pub per_model: BTreeMap<String, Upstream>,
     /// It has its key, or the file names it: it is used for bare models and listed.
@@ -72,6 +74,7 @@ impl Upstream {
             models: Vec::new(),
             deadlines: Deadlines::default(),
             connect: Connect::default(),
+            limits: KeyLimits::default(),
             per_model: BTreeMap::new(),
             is_set_up: false,
         }
@@ -216,6 +219,8 @@ impl Place<'_> {
                 (_, _) => self.wrong("headers", format_args!("\"{name}\" or its value is no header")),
             }
         }
+        written.limits.check(&format!("{}.limits", self.table), self.mistakes);
+        provider.limits = written.limits.over(provider.limits);
         provider.models = written.models;
         provider.dialect = with_quirks(provider.dialect, &written.quirks);
         provider.credentials = credentials(provider.auth, &provider.base_url, env);
@@ -235,6 +240,9 @@ impl Place<'_> {
         let mut place = Place { name: self.name, table, deadlines, files, mistakes };
         if !written.models.is_empty() || !written.per_model.is_empty() {
             place.wrong("models", "stands in the provider's own table; so does per_model");
+        }
+        if written.limits != KeyLimits::default() {
+            place.wrong("limits", "stands in the provider's own table");
         }
         let base = Upstream { per_model: BTreeMap::new(), models: Vec::new(), ..base };
         place.provider(Some(base), ProviderFile { per_model: BTreeMap::new(), ..written }, env)

@@ -18,7 +18,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use super::Shared;
 use super::handler::{discard, rejected};
-use crate::config::{Access, ClientKey};
+use super::limit::Party;
+use crate::config::{Access, ClientKey, KeyLimits};
 use crate::error::Error;
 
 /// How long a browser need not ask again whether it may ask.
@@ -67,6 +68,12 @@ impl Client {
     /// Refuses a model that the client may not ask for.
     pub(super) fn check_model(&self, model: &str) -> Result<(), Error> {
         if self.may_use(model) { Ok(()) } else { Err(Error::ModelNotAllowed(model.to_owned())) }
+    }
+
+    /// Whose limits hold for it, where there are keys; `all` are those of keys without their own.
+    pub(super) fn party(&self, all: KeyLimits) -> Option<Party> {
+        let key = self.key.as_ref()?;
+        Some(Party { name: key.name.clone(), limits: key.limits.over(all) })
     }
 
     /// What tells the client from others.

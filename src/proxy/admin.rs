@@ -47,7 +47,7 @@ pub(super) fn health<S: Clone + Send + Sync + 'static>(shared: &Arc<Shared>) -> 
         .route("/readyz", get(is_ready))
 }
 
-/// Whether more requests are wanted, and if asked for, how the targets are that were asked of late. A target
+/// Whether more requests are wanted, and if asked for, how many answers run and how the targets are that were asked of late. A target
 /// that fails makes nothing unready: other requests may go elsewhere.
 fn ready(shared: &Shared, is_verbose: bool) -> Response {
     let (status, word) = if shared.is_stopping() {
@@ -57,6 +57,9 @@ fn ready(shared: &Shared, is_verbose: bool) -> Response {
     };
     let mut out = format!("{{\"status\":\"{word}\"").into_bytes();
     if is_verbose {
+        let (running, waiting) = shared.limiter.figures();
+        let streams = format!(",\"streams\":{{\"running\":{running},\"waiting\":{waiting}}}");
+        out.extend_from_slice(streams.as_bytes());
         out.extend_from_slice(b",\"targets\":{");
         let targets = shared.setup().health.report(Instant::now());
         for (at, (name, report)) in targets.iter().enumerate() {

@@ -20,6 +20,7 @@ use super::plan::Plan;
 use super::relay::{Parts, Relay};
 use super::{App, Current, Shared};
 use crate::api::Api;
+use crate::chat::Chat;
 use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
 use crate::telemetry::Accepted;
@@ -41,6 +42,9 @@ async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
+            if let Error::Limited(limited) = &error {
+                app.shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+            }
             // If there is a relay, it has the watch and has told the end.
             watch.end(&Outcome {
                 end: End::Rejected,
@@ -80,7 +84,8 @@ fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
     })
 }
 
-/// Makes the relay that asks whom the request's model names. It takes the watch with it.
+/// Makes the relay that asks whom the request's model names, once there is a place for it. It takes the watch with
+/// it.
 async fn answer(
     app: &App,
     api: Api,
@@ -103,14 +108,19 @@ async fn answer(
     }
     let received = Instant::now();
     let (chat, encoder) = api.read(&body, current.config.reasoning_field)?;
+    let expected = expected_tokens(&body, &chat);
     drop(body);
     client.check_model(&chat.model)?;
     let is_stream = chat.stream;
+    let traffic = current.config.traffic;
+    let key = client.party(traffic.per_key);
     let mut plan = Plan::new(current, chat, headers, client, received)?;
-    let first = plan.first(watch)?;
+    let mut place = app.shared.limiter.admit(plan.wanted(key, expected), traffic).await?;
+    let first = plan.first(&mut place, watch)?;
     let answer = Answer::new(Relay::new(Parts {
         first,
         plan,
+        place,
         encoder,
         is_stream,
         limits,
@@ -119,6 +129,13 @@ async fn answer(
         notice: app.drain.notice(),
     }));
     if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
+}
+
+/// What a request may cost: a token for four bytes of it, and as many as the client allows for the answer. A limit
+/// that cannot be read is told by whoever writes the provider's request.
+fn expected_tokens(body: &[u8], chat: &Chat) -> u64 {
+    let answer = chat.max_tokens().ok().flatten().unwrap_or_default();
+    answer.saturating_add(body.len() as u64 / 4)
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line

@@ -1,7 +1,8 @@
 //! The edge: everything that does I/O for an answer.
 //!
-//! [`serve`] listens, perhaps with `tls`; `access` knows who may ask; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
-//! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
+//! [`serve`] listens, perhaps with `tls`; `access` knows who may ask; `handler` reads a request; its `plan` knows whom
+//! its `route` may lead to, how their `health` is, and when to `retry`; `limit` gives out the places; `upstream`
+//! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
 //! it for clients that forget, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
@@ -13,6 +14,7 @@ mod attempt;
 mod drain;
 mod handler;
 mod health;
+mod limit;
 mod memory;
 mod models;
 mod plan;
@@ -64,6 +66,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Shared {
     setup: RwLock<Arc<Setup>>,
     telemetry: Telemetry,
+    /// What is under way does not depend on the config.
+    limiter: Arc<limit::Limiter>,
     is_stopping: AtomicBool,
 }
 
@@ -97,8 +101,17 @@ struct Current {
 impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
+        let store = config.redis.as_ref().and_then(|url| match limit::Store::new(url) {
+            Ok(store) => Some(store),
+            Err(_) => {
+                // The config was read with the same words.
+                tracing::error!("limits.redis.url cannot be used");
+                None
+            }
+        });
+        let limiter = limit::Limiter::new(telemetry.clone(), store);
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        let shared = Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) });
         let observed = Arc::downgrade(&shared);
         shared.telemetry.observe_open(move || {
             let shared = observed.upgrade();
@@ -108,7 +121,7 @@ impl Shared {
     }
 
     /// Puts another config into force, for requests from now on. Where millpond listens, whether it speaks TLS
-    /// there, and what telemetry is set to stays as it was at the start.
+    /// there, what telemetry is set to and where rates are shared stays as it was at the start.
     pub fn reload(&self, config: Config) {
         let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
         *setup = Arc::new(Setup::new(config, Some(&setup)));

@@ -41,6 +41,8 @@ pub(super) struct Metrics {
     pub(super) stream_end: Counter<u64>,
     pub(super) attempts: Counter<u64>,
     pub(super) disconnects: Counter<u64>,
+    pub(super) limit_rejected: Counter<u64>,
+    pub(super) queue_waiting: BoundUpDownCounter<i64>,
 }
 
 /// One instrument under the names that are in force: the latest, the older one, or both.
@@ -116,6 +118,9 @@ impl Metrics {
     pub(super) fn new(meter: Meter, generations: MetricNames, configured: HashSet<String>) -> Metrics {
         process::observe(&meter);
         let make = Maker { meter: &meter, generations };
+        let queue_waiting = make.up_down(semconv::QUEUE_WAITING).bind(&[]);
+        // That nobody waits is a figure as well.
+        queue_waiting.add(0);
         Metrics {
             names: Names::new(configured),
             series: RwLock::default(),
@@ -134,6 +139,8 @@ impl Metrics {
             stream_end: make.counter(semconv::STREAM_END),
             attempts: make.counter(semconv::ATTEMPTS_MADE),
             disconnects: make.counter(semconv::DISCONNECTS),
+            limit_rejected: make.counter(semconv::LIMIT_REJECTED),
+            queue_waiting,
             generations,
             meter,
         }

@@ -7,6 +7,7 @@
 mod certificates;
 mod client;
 mod harness;
+mod redis;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
@@ -19,6 +20,7 @@ mod departures;
 mod early;
 mod headers;
 mod health;
+mod limits;
 mod mended;
 mod midstream;
 mod mistakes;
@@ -32,6 +34,7 @@ mod retries;
 mod reuse;
 mod routes;
 mod secrets;
+mod shared_rates;
 mod shutdown;
 mod signed;
 mod silence;
