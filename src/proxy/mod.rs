@@ -64,6 +64,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Shared {
     setup: RwLock<Arc<Setup>>,
     telemetry: Telemetry,
+    /// What is spoken with clients.
+    scheme: &'static str,
     is_stopping: AtomicBool,
 }
 
@@ -97,8 +99,9 @@ struct Current {
 impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        let shared = Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { setup, telemetry, scheme, is_stopping: AtomicBool::new(false) });
         let observed = Arc::downgrade(&shared);
         shared.telemetry.observe_open(move || {
             let shared = observed.upgrade();
