@@ -78,6 +78,7 @@ pub(super) fn rejected(shared: &Shared, head: &http::request::Parts, error: Erro
 fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
     shared.telemetry.watch(Accepted {
         method: &head.method,
+        scheme: shared.scheme,
         route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
         path: head.uri.path(),
         headers: &head.headers,

@@ -68,6 +68,8 @@ pub struct Shared {
     telemetry: Telemetry,
     /// What is under way does not depend on the config.
     limiter: Arc<limit::Limiter>,
+    /// What is spoken with clients.
+    scheme: &'static str,
     is_stopping: AtomicBool,
 }
 
@@ -110,8 +112,10 @@ impl Shared {
             }
         });
         let limiter = limit::Limiter::new(telemetry.clone(), store);
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        let shared = Arc::new(Shared { setup, telemetry, limiter, is_stopping: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { setup, telemetry, limiter, scheme, is_stopping: AtomicBool::new(false) });
         let observed = Arc::downgrade(&shared);
         shared.telemetry.observe_open(move || {
             let shared = observed.upgrade();

@@ -74,6 +74,8 @@ struct Inner {
 pub struct Accepted<'a> {
     /// Its method.
     pub method: &'a Method,
+    /// `http`, or `https` where TLS is spoken with clients.
+    pub scheme: &'static str,
     /// The path as it is routed; `None` where nobody serves it.
     pub route: Option<&'a str>,
     /// The path as the client wrote it.

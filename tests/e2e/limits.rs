@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond::config::{Config, File};
+use millpond::config::{Config, File, KeyHash};
 use millpond::proxy::Shared;
 use millpond::telemetry::Telemetry;
 use serde_json::Value;
@@ -194,6 +194,38 @@ async fn a_provider_is_asked_so_often_in_a_minute() {
 }
 
 /// Usage is what counts in the end, more or less than what was expected.
+/// What all keys may, and what one may instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_has_limits_of_its_own_or_those_of_all_keys() {
+    let upstream = Upstream::start().await;
+    let address = upstream.address;
+    let body = [HEAD.as_bytes(), &chunk([FIRST, FINISH, DONE].concat()), LAST_CHUNK.as_bytes()].concat();
+    upstream.serve(vec![body]);
+    let hash = |key: &str| KeyHash::of(key.as_bytes());
+    let keys = format!(
+        "[keys.usual]\nhash = \"{}\"\n[keys.other]\nhash = \"{}\"\nlimits.requests_per_minute = 3\n",
+        hash("mp-usual"),
+        hash("mp-other")
+    );
+    let proxy = Proxy::start(&format!(
+        "default_provider = \"mine\"\n[limits.per_key]\nrequests_per_minute = 1\n{keys}{}",
+        provider("mine", address, "")
+    ))
+    .await;
+    for (key, allowed) in [("usual", 1), ("other", 3)] {
+        let authorization = format!("Bearer mp-{key}");
+        let ask = async || proxy.chat_with(&ask("m", true), &[("authorization", &authorization)]).await;
+        for _ in 0..allowed {
+            ask().await.complete(false);
+        }
+        check(&ask().await, 429, 15..=60);
+    }
+    let page = proxy.send("GET", "/metrics", &[("authorization", "Bearer mp-usual")], "").await.text();
+    let sample =
+        "millpond_limit_rejected_total{millpond_limit=\"key\",millpond_limit_reason=\"requests\"} 2\n";
+    assert!(page.contains(sample), "{page}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_reserved_and_then_counted() {
     let usage = |tokens: u64| {

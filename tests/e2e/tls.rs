@@ -39,6 +39,15 @@ async fn clients_choose_the_protocol() {
         assert_eq!(spoken, version);
         assert_eq!(check_stream(&body, false).unwrap().end, End::Complete);
     }
+    let page = authority.client().build().unwrap();
+    let page =
+        page.get(format!("https://{}/metrics", proxy.address)).send().await.unwrap().text().await.unwrap();
+    let requests =
+        page.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count{"));
+    assert!(
+        requests.clone().count() > 0 && requests.clone().all(|line| line.contains("url_scheme=\"https\"")),
+        "{page}"
+    );
     let stranger = Authority::new().client().build().unwrap();
     let refused = stranger.get(format!("https://{}/healthz", proxy.address)).send().await;
     assert!(refused.unwrap_err().is_connect());
