@@ -394,8 +394,9 @@ async fn clients_that_read_nothing_hold_their_upstreams_back() {
         // The buffers of four sockets.
         assert!((256 << 10..24 << 20).contains(&taken), "{taken} bytes were taken");
     }
-    // The buffers are the kernel's, and not in here.
-    assert!(grown < CLIENTS * (1 << 20), "memory grew by {grown} bytes");
+    // The sockets' buffers are the kernel's, and not in here. hyper's are: 408 KiB where it reads, as much on the
+    // way from there, as much being looked at, and as much where it writes.
+    assert!(grown < CLIENTS * 4 * (408 << 10), "memory grew by {grown} bytes");
     // Once a client reads, all of it comes.
     let (_, taken, mut client, _connection) = done.into_iter().next().unwrap();
     let mut read = 0;
