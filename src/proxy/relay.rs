@@ -23,7 +23,7 @@ use super::plan::{Next, Plan, retry_after};
 use super::retry::{Verdict, verdict};
 use super::turns::Turns;
 use crate::api::chat_completions::{Fold, Stream};
-use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
+use crate::config::{Deadlines, KeepAliveForm, Limits, OnDisconnect, Secret};
 use crate::event::{Body, Event, Fault, FaultCode, Part, Sink};
 use crate::observe::{End, Observer, Outcome, Watch};
 
@@ -193,6 +193,7 @@ impl Relay {
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
         let Parts { first: Next { attempt, notes }, plan, form, limits, watch, received, notice } = parts;
+        let Deadlines { response, total, .. } = attempt.target().deadlines;
         // In a box: it is moved through several futures, each of which would have room for it.
         Box::new(Relay {
             downstream: Downstream {
@@ -210,7 +211,7 @@ impl Relay {
             attempts: plan.attempts(),
             plan: Some(Box::new(plan)),
             // It is sent at once.
-            alarm: Box::pin(sleep_until(now + attempt.target().deadlines.response)),
+            alarm: Box::pin(sleep_until((now + response).min(received + total))),
             attempt,
             limits,
             received,
