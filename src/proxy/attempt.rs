@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
@@ -153,7 +154,19 @@ impl Attempt {
             Source::Sending(sending) => {
                 let response = ready!(sending.as_mut().poll(cx));
                 match response {
-                    Ok(response) => self.responded(response, to.observer()),
+                    Ok(response) => {
+                        let coding = response.headers().get(CONTENT_ENCODING);
+                        let is_coded = coding.is_some_and(|coding| coding != "identity");
+                        self.responded(response, to.observer());
+                        // The client has taken away what it can read.
+                        if is_coded && matches!(self.source, Source::Streaming(_)) {
+                            let provider = &self.target.provider;
+                            let message = format!(
+                                "Provider {provider} compressed its answer in a way that is not known."
+                            );
+                            self.fail(Fault { message, ..Fault::new(FaultCode::Malformed) }, to);
+                        }
+                    }
                     Err(error) => {
                         let code =
                             if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
@@ -196,7 +209,7 @@ impl Attempt {
                     }
                     return Poll::Ready(Step::Read(now));
                 }
-                Some(Err(_)) => self.finish(Some(FaultCode::ConnectionLost), to),
+                Some(Err(error)) => self.finish(upstream::broken(&error), to),
                 None => self.finish(None, to),
             },
             Source::Done => return Poll::Pending,
