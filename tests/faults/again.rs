@@ -17,6 +17,12 @@ const PATIENT: &str = "idle_timeout = \"1m\"";
 const IMPATIENT: &str =
     "response_timeout = \"250ms\"\nfirst_event_timeout = \"250ms\"\nidle_timeout = \"1m\"";
 
+/// The seam behind the first frame that says something.
+fn first_word(base: &Base) -> usize {
+    let says = |seam: &usize| !Said::by(base.speech.name, base.until(*seam)).0.is_empty();
+    (1..base.seams.len()).find(says).unwrap()
+}
+
 /// Ways to fail before the first word, with the code of the fault.
 fn early(base: &Base) -> Vec<(&'static str, Vec<Act>, &'static str)> {
     let speech = base.speech;
@@ -26,6 +32,10 @@ fn early(base: &Base) -> Vec<(&'static str, Vec<Act>, &'static str)> {
         let body = refusal(speech, status);
         write(wire::response(&format!("{status} No"), "application/json", body.as_bytes()))
     };
+    // Ids, a role, an empty text: held back until there is a word, and forgotten if there is none.
+    let wordless = Act::Write(
+        [head(speech, ""), chunk([base.until(first_word(base) - 1), &heartbeat(speech)].concat())].concat(),
+    );
     let beats = Act::Repeat(chunk(heartbeat(speech)), Duration::from_millis(30));
     vec![
         ("429", refused(429), "upstream_error"),
@@ -37,6 +47,7 @@ fn early(base: &Base) -> Vec<(&'static str, Vec<Act>, &'static str)> {
         ("no body", write(whole(speech, "", b"")), "empty"),
         ("garbage", write(whole(speech, "", &garbage(speech))), "malformed"),
         ("headers, then the end", vec![begun(), Act::Close], "connection_lost"),
+        ("a beginning without a word", vec![wordless, Act::Close], "connection_lost"),
         ("no headers in time", vec![Act::Silence], "stalled"),
         ("headers alone", vec![begun(), Act::Silence], "stalled"),
         ("heartbeats alone", vec![begun(), beats], "stalled"),
@@ -71,8 +82,7 @@ fn retried(base: &Base) -> Vec<Scenario> {
     let nothing = Text::All(Said::default());
     all.push(row("400".to_owned(), vec![refused, good.clone()], "upstream_error", nothing, 1));
     // In the middle: a stream has said a part, an object has not.
-    let half = (1..base.seams.len()).find(|seam| !Said::by(speech.name, base.until(*seam)).0.is_empty());
-    let part = base.until(half.unwrap());
+    let part = base.until(first_word(base));
     let (begun, so_far) = Said::by(speech.name, part);
     assert_eq!(so_far, "truncated");
     let open = Act::Write([head(speech, ""), chunk(part)].concat());
