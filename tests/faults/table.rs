@@ -100,9 +100,12 @@ fn lost() -> Vec<Scenario> {
     all
 }
 
+/// A frame in the words of a dialect.
+type Frame = fn(Speech) -> Vec<u8>;
+
 /// A frame that breaks the answer, at every seam.
 fn intruders() -> Vec<Scenario> {
-    let frames: [(&str, fn(Speech) -> Vec<u8>, &str); 3] = [
+    let frames: [(&str, Frame, &str); 3] = [
         ("garbage", garbage, "malformed"),
         ("a frame too long", oversize, "too_large"),
         ("a reported failure", failure, "upstream_error"),

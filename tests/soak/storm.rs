@@ -240,11 +240,11 @@ async fn nothing_is_left_of_streams_that_failed_or_were_left() {
     let mut whole = Vec::new();
     let first = client();
     let url = format!("http://{}/v1/chat/completions", program.address);
-    for speech in 0..SPEECHES.len() {
+    for (speech, Native { provider, .. }) in SPEECHES.iter().enumerate() {
         let draw = Draw { speech, fault: 0, frame: 0, stream: false, leaves: None };
         match ask(&first, &url, draw).await {
             Outcome::Ended { end, text } if end == "complete" => whole.push(text),
-            other => panic!("{}: {other:?}", SPEECHES[speech].provider),
+            other => panic!("{provider}: {other:?}"),
         }
     }
     drop(first);
