@@ -4,6 +4,7 @@
 //! have been running for a while; the allocator's counts are per iteration as well.
 
 use divan::{AllocProfiler, Bencher};
+use millpond::api::Encoder;
 use millpond::api::chat_completions::{ReasoningField, Stream};
 use millpond::dialect::{AnyDialect, framer};
 use millpond::event::Event;
@@ -85,7 +86,7 @@ impl Machine {
                 dialect.quirks(),
                 birth,
             ),
-            stream: Stream::new(provider, true, ReasoningField::Both),
+            stream: Stream::new(true, ReasoningField::Both),
             out: Vec::with_capacity(4096),
         }
     }

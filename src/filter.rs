@@ -5,18 +5,24 @@
 
 use std::io::{self, Read, Write};
 
-use crate::api::chat_completions::{ErrorBody, Fold, ReasoningField, Stream, write_error};
+use crate::api::chat_completions::{ErrorBody, ReasoningField};
+use crate::api::{Api, Encoder};
 use crate::dialect::{AnyDialect, framer};
 use crate::event::{Event, FaultCode, Repairs, Usage};
 use crate::json;
 use crate::normalize::Birth;
 use crate::pipeline::Pipeline;
 
+/// What the provider of a recording is called.
+const PROVIDER: &str = "upstream";
+
 /// What to do with a recording.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The dialect with the provider's quirks.
     pub dialect: AnyDialect,
+    /// What the client speaks.
+    pub api: Api,
     /// Send the usage chunk, as if the client had asked for it.
     pub include_usage: bool,
     /// Write one `chat.completion` object instead of a stream.
@@ -66,63 +72,52 @@ pub fn normalize(options: Options, input: &mut dyn Read, output: &mut dyn Write)
     let birth = Birth { id: "recording".to_owned(), model: "unknown".to_owned(), created: 0 };
     let framer = framer(dialect, options.frame_limit);
     let mut pipeline = Pipeline::new(framer, dialect.decoder(""), dialect.quirks(), birth);
-    let mut encoder = Encoder::new(options);
+    let mut client = Client::new(options);
     let mut buffer = vec![0; 64 << 10];
     loop {
         let length = input.read(&mut buffer)?;
         if length == 0 {
             break;
         }
-        pipeline
-            .push(buffer.get(..length).unwrap_or_default(), &mut |event: &Event<'_>| encoder.event(event));
-        output.write_all(&std::mem::take(&mut encoder.out))?;
+        pipeline.push(buffer.get(..length).unwrap_or_default(), &mut |event: &Event<'_>| client.event(event));
+        output.write_all(&std::mem::take(&mut client.out))?;
     }
-    pipeline.finish(None, &mut |event: &Event<'_>| encoder.event(event));
-    encoder.finish();
-    output.write_all(&encoder.out)?;
+    pipeline.finish(None, &mut |event: &Event<'_>| client.event(event));
+    client.finish();
+    output.write_all(&client.out)?;
     output.flush()?;
-    Ok(Report { fault: encoder.fault, repairs: pipeline.repairs().clone(), usage: pipeline.usage() })
+    Ok(Report { fault: client.fault, repairs: pipeline.repairs().clone(), usage: pipeline.usage() })
 }
 
-struct Encoder {
-    form: Form,
+/// What a client would get, and how the answer ended.
+struct Client {
+    encoder: Box<dyn Encoder>,
+    options: Options,
     out: Vec<u8>,
     fault: Option<FaultCode>,
 }
 
-enum Form {
-    Stream(Stream),
-    Object(Box<Fold>),
-}
-
-impl Encoder {
-    fn new(options: Options) -> Encoder {
+impl Client {
+    fn new(options: Options) -> Client {
         let reasoning = ReasoningField::default();
-        let form = if options.object {
-            Form::Object(Box::new(Fold::new(reasoning)))
-        } else {
-            Form::Stream(Stream::new("upstream", options.include_usage, reasoning))
-        };
-        Encoder { form, out: Vec::new(), fault: None }
+        let mut encoder = options.api.encoder(!options.object, options.include_usage, reasoning);
+        encoder.begin(PROVIDER);
+        Client { encoder, options, out: Vec::new(), fault: None }
     }
 
     fn event(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Fault(fault) => self.fault = Some(fault.code),
-            Event::Start(_) | Event::Part(_) | Event::Finish(_) | Event::Usage(_) | Event::Complete => {}
+        if let Event::Fault(fault) = event {
+            self.fault = Some(fault.code);
+            if self.options.object {
+                self.options.api.write_error(&ErrorBody::of_fault(fault, PROVIDER), &mut self.out);
+            }
         }
-        match &mut self.form {
-            Form::Stream(stream) => stream.event(event, &mut self.out),
-            Form::Object(fold) => fold.event(event),
-        }
+        self.encoder.event(event, &mut self.out);
     }
 
     fn finish(&mut self) {
-        let Form::Object(fold) = &self.form else { return };
-        match fold.end() {
-            Some(Err(fault)) => write_error(&ErrorBody::of_fault(fault, "upstream"), &mut self.out),
-            Some(Ok(())) | None => fold.write(&mut self.out),
+        if self.options.object {
+            self.out.push(b'\n');
         }
-        self.out.push(b'\n');
     }
 }

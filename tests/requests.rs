@@ -39,7 +39,12 @@ fn is_chat_completions(case: &Case) -> bool {
 fn expected(case: &Case, outcome: &Result<Outgoing, Error>) -> Vec<(&'static str, String)> {
     let outgoing = match outcome {
         Ok(outgoing) => outgoing,
-        Err(error) => return vec![("error.json", String::from_utf8(error.body()).unwrap())],
+        Err(error) => {
+            return vec![(
+                "error.json",
+                String::from_utf8(error.body(millpond::api::Api::default())).unwrap(),
+            )];
+        }
     };
     let Outgoing { request, dropped } = outgoing;
     let body = ("upstream.json", String::from_utf8(request.body().to_vec()).unwrap());

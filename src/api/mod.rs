@@ -1,3 +1,71 @@
-//! What clients speak: events become bytes.
+//! What clients speak: their requests become a chat, events become bytes.
+//!
+//! Each API is one folder: how a request is read, the encoder of a stream, the encoder of an object, the error
+//! object. [`Api`] names them; an [`Encoder`] is what one request gets of it.
 
 pub mod chat_completions;
+
+use chat_completions::{ErrorBody, Fold, ReasoningField, Stream};
+
+use crate::chat::{Chat, RequestError};
+use crate::event::Event;
+
+/// An API that clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Api {
+    /// `POST /v1/chat/completions`.
+    #[default]
+    ChatCompletions,
+}
+
+/// Turns the events of one answer into what its client gets.
+pub trait Encoder: Send {
+    /// An answer of this provider begins; of one before it nothing was sent.
+    fn begin(&mut self, provider: &str);
+
+    /// Appends what the client gets for one event: a stream for each, an object at the end of a complete
+    /// answer.
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// How many bytes of the answer are held until its end; to bound memory.
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+impl Api {
+    /// Reads the body of a request: what is asked for, and the encoder of the answer.
+    pub fn read(
+        self,
+        body: &[u8],
+        reasoning: ReasoningField,
+    ) -> Result<(Chat, Box<dyn Encoder>), RequestError> {
+        match self {
+            Api::ChatCompletions => {
+                let chat = Chat::read(body)?;
+                let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
+                Ok((chat, encoder))
+            }
+        }
+    }
+
+    /// The encoder of an answer to a plain request.
+    pub fn encoder(
+        self,
+        is_stream: bool,
+        include_usage: bool,
+        reasoning: ReasoningField,
+    ) -> Box<dyn Encoder> {
+        match (self, is_stream) {
+            (Api::ChatCompletions, true) => Box::new(Stream::new(include_usage, reasoning)),
+            (Api::ChatCompletions, false) => Box::new(Fold::new(reasoning)),
+        }
+    }
+
+    /// Appends the body of an HTTP error.
+    pub fn write_error(self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+        match self {
+            Api::ChatCompletions => chat_completions::write_error(error, out),
+        }
+    }
+}

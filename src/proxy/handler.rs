@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,11 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
+use super::access::Client;
 use super::answer::Answer;
 use super::plan::Plan;
-use super::relay::{Form, Parts, Relay};
-use super::{App, Current};
-use crate::api::chat_completions::{Fold, Stream};
+use super::relay::{Parts, Relay};
+use super::{App, Current, Shared};
+use crate::api::Api;
 use crate::chat::Chat;
 use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
@@ -29,13 +30,21 @@ const DISCARD_LIMIT: usize = 256 << 20;
 /// How long a client may pause in the middle of it.
 const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Answers one chat.
+/// Answers one chat completion.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
+    converse(app, Api::ChatCompletions, request).await
+}
+
+/// Answers one request for an answer of a model.
+async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
-    match answer(&app, &head.headers, body, &mut watch).await {
+    let mut watch = watch(&app.shared, &head);
+    match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
+            if let Error::Limited(limited) = &error {
+                app.shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+            }
             // If there is a relay, it has the watch and has told the end.
             watch.end(&Outcome {
                 end: End::Rejected,
@@ -43,7 +52,7 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
                 usage: None,
                 repairs: None,
             });
-            error.into_response()
+            respond(&error, api)
         }
     }
 }
@@ -51,7 +60,7 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
 /// Answers whatever is no chat, watched as well.
 pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
+    let mut watch = watch(&app.shared, &head);
     let response = next.run(Request::from_parts(head, body)).await;
     let status = response.status();
     let end = if status.is_success() { End::Complete } else { End::Rejected };
@@ -59,8 +68,15 @@ pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-fn watch(app: &App, head: &http::request::Parts) -> Watch {
-    app.shared.telemetry.watch(Accepted {
+/// Answers with an error what nobody else has watched.
+pub(super) fn rejected(shared: &Shared, head: &http::request::Parts, error: Error) -> Response {
+    let status = Some(error.status().as_u16());
+    watch(shared, head).end(&Outcome { end: End::Rejected, status, usage: None, repairs: None });
+    error.into_response()
+}
+
+fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
+    shared.telemetry.watch(Accepted {
         method: &head.method,
         route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
         path: head.uri.path(),
@@ -68,52 +84,58 @@ fn watch(app: &App, head: &http::request::Parts) -> Watch {
     })
 }
 
-async fn answer(app: &App, headers: &HeaderMap, body: Body, watch: &mut Watch) -> Result<Response, Error> {
-    if let Err(error) = check_content_type(headers) {
-        discard(body).await;
-        return Err(error);
-    }
+/// Makes the relay that asks whom the request's model names, once there is a place for it. It takes the watch with
+/// it.
+async fn answer(
+    app: &App,
+    api: Api,
+    headers: &HeaderMap,
+    body: Body,
+    watch: &mut Watch,
+) -> Result<Response, Error> {
     let current = app.current();
+    let client = match admit(&current, headers) {
+        Ok(client) => client,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let limits = current.config.limits;
     let body = read_body(headers, body, limits.body_bytes).await?;
     if let Some(observer) = watch.observer() {
         observer.received();
     }
     let received = Instant::now();
-    let chat = Chat::read(&body)?;
+    let (chat, encoder) = api.read(&body, current.config.reasoning_field)?;
+    let expected = expected_tokens(&body, &chat);
     drop(body);
+    client.check_model(&chat.model)?;
     let is_stream = chat.stream;
-    let answer = Answer::new(ask(app, current, chat, headers, watch, received)?);
-    if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
-}
-
-/// Makes the relay that asks whom the chat's model names. It takes the watch with it.
-fn ask(
-    app: &App,
-    current: Current,
-    chat: Chat,
-    client_headers: &HeaderMap,
-    watch: &mut Watch,
-    received: Instant,
-) -> Result<Box<Relay>, Error> {
-    let (is_stream, include_usage) = (chat.stream, chat.include_usage);
-    let (limits, reasoning) = (current.config.limits, current.config.reasoning_field);
-    let mut plan = Plan::new(current, chat, client_headers, received)?;
-    let first = plan.first(watch)?;
-    let form = if is_stream {
-        Form::Stream(Stream::new(&first.attempt.target().provider, include_usage, reasoning))
-    } else {
-        Form::Object(Box::new(Fold::new(reasoning)))
-    };
-    Ok(Relay::new(Parts {
+    let traffic = current.config.traffic;
+    let key = client.party(traffic.per_key);
+    let mut plan = Plan::new(current, chat, headers, client, received)?;
+    let mut place = app.shared.limiter.admit(plan.wanted(key, expected), traffic).await?;
+    let first = plan.first(&mut place, watch)?;
+    let answer = Answer::new(Relay::new(Parts {
         first,
         plan,
-        form,
+        place,
+        encoder,
+        is_stream,
         limits,
         watch: std::mem::take(watch),
         received,
         notice: app.drain.notice(),
-    }))
+    }));
+    if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
+}
+
+/// What a request may cost: a token for four bytes of it, and as many as the client allows for the answer. A limit
+/// that cannot be read is told by whoever writes the provider's request.
+fn expected_tokens(body: &[u8], chat: &Chat) -> u64 {
+    let answer = chat.max_tokens().ok().flatten().unwrap_or_default();
+    answer.saturating_add(body.len() as u64 / 4)
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
@@ -146,7 +168,7 @@ async fn object(mut answer: Answer) -> Result<Response, Error> {
     if let Some(error) = early_error(relay) {
         return Err(error);
     }
-    let object = relay.object().ok_or(Error::Internal)?;
+    let object = relay.object();
     relay.conclude(StatusCode::OK);
     let mut response = json(StatusCode::OK, object);
     response.headers_mut().extend(relay.response_headers());
@@ -164,6 +186,13 @@ fn early_error(relay: &mut Relay) -> Option<Error> {
     }));
     relay.conclude(error.status());
     Some(error)
+}
+
+/// Finds out who asks, and whether that can be understood at all.
+fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
+    let client = Client::of(&current.config.access, headers, SystemTime::now())?;
+    check_content_type(headers)?;
+    Ok(client)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -199,7 +228,7 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
 }
 
 /// Reads past the rest of a body, as long as it keeps coming.
-async fn discard(mut body: Body) {
+pub(super) async fn discard(mut body: Body) {
     let mut room = DISCARD_LIMIT;
     while let Ok(Some(Ok(frame))) = timeout(DISCARD_PATIENCE, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);
@@ -218,10 +247,15 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
+/// An error as the API tells it.
+fn respond(error: &Error, api: Api) -> Response {
+    let mut response = json(error.status(), error.body(api));
+    response.headers_mut().extend(error.headers());
+    response
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = json(self.status(), self.body());
-        response.headers_mut().extend(self.headers());
-        response
+        respond(&self, Api::default())
     }
 }

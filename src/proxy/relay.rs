@@ -18,17 +18,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{Attempt, Receiver, Step};
 use super::drain::Notice;
+use super::limit::Place;
 use super::memory::NoteTaker;
 use super::plan::{Next, Plan, retry_after};
 use super::retry::{Verdict, verdict};
 use super::turns::Turns;
-use crate::api::chat_completions::{Fold, Stream};
-use crate::config::{Deadlines, KeepAliveForm, Limits, OnDisconnect, Secret};
-use crate::event::{Body, Event, Fault, FaultCode, Part, Sink};
+use crate::api::Encoder;
+use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
+use crate::event::{Body, Event, Fault, FaultCode, Part, Sink, Usage};
 use crate::observe::{End, Observer, Outcome, Watch};
 
-/// The longest answer that is folded into one object.
-const FOLD_LIMIT: usize = 64 << 20;
+/// The longest answer that is held until its end.
+const HELD_OBJECT_AT_MOST: usize = 64 << 20;
 /// What a read of the upstream usually becomes.
 const OUT_CAPACITY: usize = 1 << 10;
 /// What leaves at once at most, but for the frame that goes beyond it.
@@ -41,6 +42,8 @@ pub(super) struct Relay {
     attempt: Attempt,
     /// Until the client has a part of the answer.
     plan: Option<Box<Plan>>,
+    /// Given back at the end.
+    place: Place,
     attempts: u32,
     downstream: Downstream,
     limits: Limits,
@@ -58,7 +61,9 @@ pub(super) struct Relay {
 
 /// Where the events go.
 struct Downstream {
-    form: Form,
+    encoder: Box<dyn Encoder>,
+    /// The client gets events as they come, or one object at the end.
+    is_stream: bool,
     out: Vec<u8>,
     /// The beginning of an answer that said nothing yet: if its attempt fails, nobody needs to know of it.
     held: Vec<u8>,
@@ -76,19 +81,13 @@ struct Downstream {
     notes: Option<NoteTaker>,
 }
 
-/// What the client asked for.
-pub(super) enum Form {
-    /// A stream of chunks.
-    Stream(Stream),
-    /// One object.
-    Object(Box<Fold>),
-}
-
 /// What a relay is made of.
 pub(super) struct Parts {
     pub(super) first: Next,
     pub(super) plan: Plan,
-    pub(super) form: Form,
+    pub(super) place: Place,
+    pub(super) encoder: Box<dyn Encoder>,
+    pub(super) is_stream: bool,
     pub(super) limits: Limits,
     pub(super) watch: Watch,
     pub(super) received: Instant,
@@ -141,15 +140,15 @@ impl Downstream {
 
     fn encode(&mut self, event: &Event<'_>) {
         let out = if self.spoke { &mut self.out } else { &mut self.held };
-        match &mut self.form {
-            Form::Stream(stream) => {
-                if out.is_empty() {
-                    out.reserve(OUT_CAPACITY);
-                }
-                stream.event(event, out);
-            }
-            Form::Object(fold) => fold.event(event),
+        if out.is_empty() && self.is_stream {
+            out.reserve(OUT_CAPACITY);
         }
+        self.encoder.event(event, out);
+    }
+
+    /// True as long as nothing of the answer has left for the client.
+    fn has_nothing(&self) -> bool {
+        !self.spoke || !self.is_stream
     }
 
     /// Nothing follows the attempt that failed: the client gets its fault.
@@ -167,10 +166,7 @@ impl Downstream {
     fn restart(&mut self, provider: &str, key: Option<Secret>, notes: Option<NoteTaker>) {
         self.held.clear();
         self.spoke = false;
-        match &mut self.form {
-            Form::Stream(stream) => stream.restart(provider),
-            Form::Object(fold) => fold.restart(),
-        }
+        self.encoder.begin(provider);
         self.key = key;
         self.notes = notes;
     }
@@ -192,12 +188,26 @@ impl Relay {
     /// Makes the answer to a request that is about to be sent.
     pub(super) fn new(parts: Parts) -> Box<Relay> {
         let now = Instant::now();
-        let Parts { first: Next { attempt, notes }, plan, form, limits, watch, received, notice } = parts;
-        let Deadlines { response, total, .. } = attempt.target().deadlines;
+        let Parts {
+            first: Next { attempt, notes },
+            plan,
+            place,
+            mut encoder,
+            is_stream,
+            limits,
+            watch,
+            received,
+            notice,
+        } = parts;
+        encoder.begin(&attempt.target().provider);
+        // It is sent at once.
+        let deadlines = attempt.target().deadlines;
+        let alarm = (now + deadlines.response).min(received + deadlines.total);
         // In a box: it is moved through several futures, each of which would have room for it.
         Box::new(Relay {
             downstream: Downstream {
-                form,
+                encoder,
+                is_stream,
                 out: Vec::new(),
                 held: Vec::new(),
                 spoke: false,
@@ -210,8 +220,8 @@ impl Relay {
             },
             attempts: plan.attempts(),
             plan: Some(Box::new(plan)),
-            // It is sent at once.
-            alarm: Box::pin(sleep_until((now + response).min(received + total))),
+            place,
+            alarm: Box::pin(sleep_until(alarm)),
             attempt,
             limits,
             received,
@@ -249,11 +259,7 @@ impl Relay {
 
     /// The failure of an answer that said nothing yet.
     pub(super) fn early_fault(&self) -> Option<&Fault> {
-        let early = match &self.downstream.form {
-            Form::Stream(_) => !self.downstream.spoke,
-            Form::Object(_) => true,
-        };
-        self.downstream.fault.as_ref().filter(|_| early && !self.downstream.committed)
+        self.downstream.fault.as_ref().filter(|_| self.downstream.has_nothing() && !self.downstream.committed)
     }
 
     /// The status of the upstream's answer, once it came.
@@ -328,16 +334,9 @@ impl Relay {
         let _ = tokio::time::timeout(limit, rest).await;
     }
 
-    /// The folded answer.
-    pub(super) fn object(&self) -> Option<Vec<u8>> {
-        match &self.downstream.form {
-            Form::Object(fold) => {
-                let mut out = Vec::new();
-                fold.write(&mut out);
-                Some(out)
-            }
-            Form::Stream(_) => None,
-        }
+    /// The whole answer, as one object; empty if it is not complete.
+    pub(super) fn object(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.downstream.out)
     }
 
     fn has_output(&self) -> bool {
@@ -351,9 +350,7 @@ impl Relay {
             if let Some(observer) = self.downstream.watch.observer() {
                 observer.arrived(at.into_std(), Instant::now().into_std());
             }
-            if let Form::Object(fold) = &self.downstream.form
-                && fold.size() > FOLD_LIMIT
-            {
+            if self.downstream.encoder.held() > HELD_OBJECT_AT_MOST {
                 self.finish(FaultCode::TooLarge);
             }
         }
@@ -369,11 +366,7 @@ impl Relay {
 
     /// Looks at how the attempt goes: whether its target is well, whether another one is made after it.
     fn judge(&mut self) {
-        let is_void = match &self.downstream.form {
-            Form::Stream(_) => !self.downstream.spoke,
-            Form::Object(_) => true,
-        };
-        if !is_void {
+        if !self.downstream.has_nothing() {
             self.plan = None;
         }
         if let Some(answered) = self.attempt.answered() {
@@ -394,7 +387,7 @@ impl Relay {
             self.attempt.load().failed(now);
         }
         let next = self.plan.as_mut().and_then(|plan| {
-            let next = plan.next(&self.attempt, &fault, &mut self.downstream.watch)?;
+            let next = plan.next(&self.attempt, &fault, &mut self.place, &mut self.downstream.watch)?;
             self.attempts = plan.attempts();
             Some(next)
         });
@@ -502,6 +495,12 @@ impl Drop for Relay {
             (Some(_) | None, None) => End::Disconnected,
         };
         let usage = self.attempt.pipeline().usage();
+        let tokens = usage.as_ref().map(Usage::sum).filter(|tokens| *tokens > 0);
+        // What failed before it said anything costs nothing; a client that left pays what was expected.
+        let is_free = self.attempt.answered().is_none() && self.downstream.fault.is_some();
+        if let Some(tokens) = tokens.or(is_free.then_some(0)) {
+            self.place.settle(tokens);
+        }
         self.downstream.watch.end(&Outcome {
             end,
             status: self.status.map(|status| status.as_u16()),

@@ -164,8 +164,8 @@ async fn nothing_of_the_clients_connection_passes() {
         ("x-request-id", "theirs"),
         ("origin", "https://theirs.example"),
     ];
-    let (request, _) =
-        exchange(of("mine", "api_key = \"ours\""), &client, &ask("mine/m", true).to_string()).await;
+    let more = "api_key = \"ours\"\n[cors]\norigins = [\"https://theirs.example\"]";
+    let (request, _) = exchange(of("mine", more), &client, &ask("mine/m", true).to_string()).await;
     let mut names: Vec<_> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let ours = [

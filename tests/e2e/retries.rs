@@ -42,25 +42,24 @@ fn check(reply: &Reply, stream: bool, attempts: &str) {
     assert_eq!(reply.header("x-millpond-attempts"), Some(attempts));
 }
 
-/// How the first attempt fails, each before it said anything.
+/// How the first attempt fails, each before it said anything. The connection is not used again.
 async fn fail(mut connection: Connection, way: &str) {
+    let head = SSE_HEAD.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+    let stream = |body: &str| {
+        let body = if body.is_empty() { Vec::new() } else { chunk(body) };
+        [head.as_bytes(), &body, LAST_CHUNK.as_bytes()].concat()
+    };
     match way {
         "503" | "529" | "500" | "408" | "409" | "425" | "429" => {
-            connection
-                .write(response(&format!("{way} No"), &[("content-type", "application/json")], BUSY))
-                .await;
+            let headers = [("content-type", "application/json"), ("connection", "close")];
+            connection.write(response(&format!("{way} No"), &headers, BUSY)).await;
         }
-        "empty" => connection.write([SSE_HEAD, LAST_CHUNK].concat()).await,
-        "role, then the end" => {
-            connection.write([SSE_HEAD.as_bytes(), &chunk(ROLE), LAST_CHUNK.as_bytes()].concat()).await;
-        }
-        "an error with status 200" => {
-            let frame = format!("data: {BUSY}\n\n");
-            connection.write([SSE_HEAD.as_bytes(), &chunk(frame), LAST_CHUNK.as_bytes()].concat()).await;
-        }
+        "empty" => connection.write(stream("")).await,
+        "role, then the end" => connection.write(stream(ROLE)).await,
+        "an error with status 200" => connection.write(stream(&format!("data: {BUSY}\n\n"))).await,
         "reset" => return connection.reset(),
         "close" => return drop(connection),
-        "stall" => return connection.closed().await,
+        "stall" => {}
         "keep-alives, then reset" => {
             connection.begin().await;
             connection.chunk(": wait\n\n").await;
@@ -68,7 +67,6 @@ async fn fail(mut connection: Connection, way: &str) {
         }
         other => unreachable!("{other}"),
     }
-    // Whether it is used again or not.
     connection.closed().await;
 }
 
@@ -101,7 +99,6 @@ async fn an_attempt_that_said_nothing_is_followed_by_another() {
             let serving = async {
                 let (connection, first) = upstream.request().await;
                 let failing = tokio::spawn(fail(connection, way));
-                // A client may put the second request on the same connection, if that was left in order.
                 let (mut connection, second) = upstream.request().await;
                 assert_eq!(first.body, second.body, "{way}");
                 connection.answer().await;
@@ -283,6 +280,11 @@ async fn a_target_that_nobody_reaches_is_passed_over_and_then_left_alone() {
     assert_eq!(targets["one/m1"]["breaker"], "open", "{targets}");
     assert_eq!(targets["other/m2"]["breaker"], "closed", "{targets}");
     assert_eq!(targets["other/m2"]["failures_in_a_row"], 0, "{targets}");
+    let metrics = proxy.get("/metrics").await.text();
+    for (provider, open) in [("one", 1), ("other", 0)] {
+        let sample = format!("millpond_targets_open{{gen_ai_provider_name=\"{provider}\"}} {open}\n");
+        assert!(metrics.contains(&sample), "no {sample} in {metrics}");
+    }
     // Who asks it by its name is told when to come back.
     let reply = proxy.chat(&ask("one/m1", true)).await;
     assert_eq!(reply.error(503)["type"], "overloaded_error");

@@ -68,14 +68,15 @@ async fn comments_heartbeats_and_empty_chunks_do_not_count() {
     let role = "data: {\"id\":\"c-1\",\"created\":7,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"usage\":null}\n\n";
     for (before, limit) in [("", "first_event_timeout"), (FIRST, "idle_timeout")] {
         let mut upstream = Upstream::start().await;
-        let proxy =
-            Proxy::of("mine", upstream.address, &format!("idle_timeout = \"1m\"\n{limit} = \"400ms\"")).await;
+        let proxy = Proxy::of("mine", upstream.address, &format!("{limit} = \"400ms\"")).await;
         for stream in [true, false] {
             let request = ask("m", stream);
             let speaking = async {
                 let (mut connection, _) = upstream.request().await;
                 connection.begin().await;
-                connection.chunk(before).await;
+                if !before.is_empty() {
+                    connection.chunk(before).await;
+                }
                 let mut tick = interval(Duration::from_millis(20));
                 for noise in [": thinking\n\n", role, &text(""), "event: ping\n\n"].iter().cycle() {
                     tick.tick().await;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use millpond::api::chat_completions::{ReasoningField, Stream};
+use millpond::api::Api;
+use millpond::api::chat_completions::ReasoningField;
 use millpond::chat::Chat;
 use millpond::dialect::{AnyDialect, Outgoing, Target, framer};
 use millpond::error::Error;
@@ -139,7 +140,8 @@ pub fn pipeline(dialect: AnyDialect) -> Pipeline {
 /// What a client that asked for usage gets for a body that arrives in these pieces.
 pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut pipeline = pipeline(dialect);
-    let mut encoder = Stream::new("upstream", true, ReasoningField::default());
+    let mut encoder = Api::default().encoder(true, true, ReasoningField::default());
+    encoder.begin("upstream");
     let mut out = Vec::new();
     let mut sink = |event: &Event<'_>| encoder.event(event, &mut out);
     for piece in pieces {
@@ -151,7 +153,7 @@ pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]
 
 /// What the filter makes of a body: a stream, or one object.
 pub fn filter(dialect: AnyDialect, body: &[u8], include_usage: bool, object: bool) -> (Vec<u8>, Report) {
-    let options = Options { dialect, include_usage, object, frame_limit: FRAME_LIMIT };
+    let options = Options { dialect, api: Api::default(), include_usage, object, frame_limit: FRAME_LIMIT };
     let mut out = Vec::new();
     let report = filter::normalize(options, &mut &*body, &mut out).unwrap();
     (out, report)

@@ -383,6 +383,7 @@ async fn what_was_mended_is_told_by_name_and_counted() {
 fn repairs_of(bytes: &[u8]) -> Vec<(String, f64)> {
     let dialect = millpond::dialect::AnyDialect::plain("openai-chat").unwrap();
     let options = millpond::filter::Options {
+        api: millpond::api::Api::default(),
         dialect,
         include_usage: true,
         object: false,

@@ -1,7 +1,8 @@
 //! Events are folded into one `chat.completion` object (H1).
 
 use super::{ReasoningField, key, write_extra_content};
-use crate::event::{Body, Event, Fault, FinishReason, Identity, Part, Usage};
+use crate::api::Encoder;
+use crate::event::{Body, Event, FinishReason, Identity, Part, Usage};
 use crate::json::{self, Field};
 
 /// The fold of one answer.
@@ -12,7 +13,6 @@ pub struct Fold {
     choices: Vec<Choice>,
     unknown: Vec<Field<'static>>,
     usage: Option<Usage>,
-    end: Option<Result<(), Fault>>,
     size: usize,
 }
 
@@ -38,27 +38,12 @@ struct Call {
     unknown: Vec<Field<'static>>,
 }
 
-impl Fold {
-    /// Begins a fold.
-    pub fn new(reasoning: ReasoningField) -> Fold {
-        Fold {
-            reasoning,
-            identity: None,
-            choices: Vec::new(),
-            unknown: Vec::new(),
-            usage: None,
-            end: None,
-            size: 0,
-        }
-    }
-
-    /// Begins again, with another answer.
-    pub fn restart(&mut self) {
+impl Encoder for Fold {
+    fn begin(&mut self, _: &str) {
         *self = Fold::new(self.reasoning);
     }
 
-    /// Takes the next event.
-    pub fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Start(identity) => self.identity = Some((*identity).clone()),
             Event::Part(part) => self.part(part),
@@ -69,19 +54,21 @@ impl Fold {
                 keep(&mut choice.beside, finish.unknown.choice);
             }
             Event::Usage(usage) => self.usage = Some((*usage).clone()),
-            Event::Complete => self.end = Some(Ok(())),
-            Event::Fault(fault) => self.end = Some(Err((*fault).clone())),
+            Event::Complete => self.write(out),
+            // The client gets an HTTP error.
+            Event::Fault(_) => {}
         }
     }
 
-    /// How the answer ended, once it has: complete, or a fault.
-    pub fn end(&self) -> Option<&Result<(), Fault>> {
-        self.end.as_ref()
-    }
-
-    /// How many bytes of text were taken; to bound memory.
-    pub fn size(&self) -> usize {
+    fn held(&self) -> usize {
         self.size
+    }
+}
+
+impl Fold {
+    /// Begins a fold.
+    pub fn new(reasoning: ReasoningField) -> Fold {
+        Fold { reasoning, identity: None, choices: Vec::new(), unknown: Vec::new(), usage: None, size: 0 }
     }
 
     fn choice(&mut self, index: u32) -> &mut Choice {
@@ -143,7 +130,7 @@ impl Fold {
     }
 
     /// Appends the object of a complete answer.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         let mut first = true;
         out.push(b'{');
         if let Some(identity) = &self.identity {

@@ -1,12 +1,14 @@
 //! Events become `data:` lines, one chunk each.
 
 use super::{ErrorBody, ReasoningField, key, write_error, write_extra_content};
+use crate::api::Encoder;
 use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage};
 use crate::json;
 
 /// The encoder of one streamed answer.
 #[derive(Debug)]
 pub struct Stream {
+    /// Named in faults.
     provider: String,
     include_usage: bool,
     reasoning: ReasoningField,
@@ -14,20 +16,13 @@ pub struct Stream {
     envelope: Vec<u8>,
 }
 
-impl Stream {
-    /// Makes an encoder. `provider` is named in faults; usage is sent if `include_usage` is set.
-    pub fn new(provider: &str, include_usage: bool, reasoning: ReasoningField) -> Stream {
-        Stream { provider: provider.to_owned(), include_usage, reasoning, envelope: Vec::new() }
-    }
-
-    /// Begins again, with another answer; of the first one nothing was sent.
-    pub fn restart(&mut self, provider: &str) {
+impl Encoder for Stream {
+    fn begin(&mut self, provider: &str) {
         self.provider = provider.to_owned();
         self.envelope.clear();
     }
 
-    /// Appends the lines for one event.
-    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Start(identity) => self.start(identity),
             Event::Part(part) => self.part(part, out),
@@ -36,6 +31,13 @@ impl Stream {
             Event::Complete => out.extend_from_slice(b"data: [DONE]\n\n"),
             Event::Fault(fault) => self.fault(fault, out),
         }
+    }
+}
+
+impl Stream {
+    /// Makes an encoder; usage is sent if `include_usage` is set.
+    pub fn new(include_usage: bool, reasoning: ReasoningField) -> Stream {
+        Stream { provider: String::new(), include_usage, reasoning, envelope: Vec::new() }
     }
 
     fn start(&mut self, identity: &Identity) {
