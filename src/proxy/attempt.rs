@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
@@ -156,7 +157,19 @@ impl Attempt {
             Source::Sending(sending) => {
                 let response = ready!(sending.as_mut().poll(cx));
                 match response {
-                    Ok(response) => self.responded(response, to.observer()),
+                    Ok(response) => {
+                        let coding = response.headers().get(CONTENT_ENCODING);
+                        let is_coded = coding.is_some_and(|coding| coding != "identity");
+                        self.responded(response, to.observer());
+                        // The client has taken away what it can read.
+                        if is_coded && matches!(self.source, Source::Streaming(..)) {
+                            let provider = &self.target.provider;
+                            let message = format!(
+                                "Provider {provider} compressed its answer in a way that is not known."
+                            );
+                            self.fail(Fault { message, ..Fault::new(FaultCode::Malformed) }, to);
+                        }
+                    }
                     Err(error) => {
                         let code =
                             if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
@@ -195,7 +208,7 @@ impl Attempt {
                     let data = came.split_to(came.len().min(PORTION));
                     return Poll::Ready(self.read(&data, to));
                 }
-                Some(Err(_)) => self.finish(Some(FaultCode::ConnectionLost), to),
+                Some(Err(error)) => self.finish(upstream::broken(&error), to),
                 None => self.finish(None, to),
             },
             Source::Done => return Poll::Pending,

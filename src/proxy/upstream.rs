@@ -4,12 +4,13 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::access::Client;
 use crate::config::{Config, Connect, Upstream};
 use crate::error::Error;
+use crate::event::FaultCode;
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
@@ -60,6 +61,10 @@ fn client(way: &Way) -> reqwest::Result<reqwest::Client> {
     let Connect { ca, identity, http2 } = &way.connect;
     let mut client = reqwest::Client::builder()
         .user_agent(concat!("millpond/", env!("CARGO_PKG_VERSION")))
+        // Events that are compressed may wait for one another. Bodies that come compressed all the same are read.
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
+        // Whether something is tried again is decided and counted in one place only.
+        .retry(reqwest::retry::never())
         .connect_timeout(way.timeout)
         // A redirect could carry the key to another host.
         .redirect(reqwest::redirect::Policy::none())
@@ -184,6 +189,17 @@ pub(super) fn reason(error: &reqwest::Error) -> &'static str {
         "the connection failed"
     } else {
         "the request failed"
+    }
+}
+
+/// What a body that breaks off is to be blamed for; nothing if it came to its end and only its compression
+/// did not.
+pub(super) fn broken(error: &reqwest::Error) -> Option<FaultCode> {
+    // Of the connection it is the client's error that tells, of what cannot be decompressed a plain one.
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>()) {
+        None => Some(FaultCode::ConnectionLost),
+        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Some(_) => Some(FaultCode::Malformed),
     }
 }
 
