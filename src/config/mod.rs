@@ -448,6 +448,13 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_config_is_one() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("Every field is optional:\n\n```toml\n").unwrap();
+        File::parse(rest.split_once("```").unwrap().0).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
     fn all_mistakes_are_told_at_once() {
         let told = mistake("listen = \"x\"\n[providers.a]\n[providers.b]");
         assert_eq!(told.lines().count(), 3, "{told}");
