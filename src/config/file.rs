@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::aliases::AliasFile;
 use super::deadlines::DeadlinesFile;
-use super::reasoning_memory::ReasoningMemoryFile;
+use super::reasoning_memory::MemoryFile;
 use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
@@ -48,7 +48,9 @@ pub struct File {
     pub(super) on_disconnect: Option<OnDisconnect>,
     pub(super) drain_limit: Option<Span>,
     #[serde(default)]
-    pub(super) reasoning_memory: ReasoningMemoryFile,
+    pub(super) reasoning_memory: MemoryFile,
+    #[serde(default)]
+    pub(super) responses_store: MemoryFile,
     #[serde(default)]
     pub(super) telemetry: TelemetryFile,
     #[serde(default)]

@@ -3,7 +3,7 @@
 //! [`serve`] listens; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
 //! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
-//! it for clients that forget, `answer` its client's hold on it, and `drain` the end
+//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
 mod admin;
@@ -16,6 +16,7 @@ mod memory;
 mod models;
 mod plan;
 mod relay;
+mod responses;
 mod retry;
 mod route;
 mod sign;
@@ -68,6 +69,8 @@ struct Setup {
     models: models::Cache,
     /// Unless it is switched off.
     memory: Option<Arc<memory::Memory>>,
+    /// Unless it is switched off.
+    responses: Option<Arc<responses::Store>>,
     health: health::Health,
     budget: retry::Budget,
 }
@@ -123,9 +126,14 @@ impl Setup {
             Some(before) => before.memory.clone(),
             None => config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits))),
         };
+        let kept = before.filter(|before| before.config.responses_store == config.responses_store);
+        let responses = match kept {
+            Some(before) => before.responses.clone(),
+            None => config.responses_store.map(|limits| Arc::new(responses::Store::new(limits))),
+        };
         let health = health::Health::new(config.breaker);
         let budget = retry::Budget::new(&config.retry);
-        Setup { config, models: models::Cache::default(), memory, health, budget }
+        Setup { config, models: models::Cache::default(), memory, responses, health, budget }
     }
 }
 
@@ -221,14 +229,14 @@ fn router(app: Arc<App>) -> Router {
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
     let watched = middleware::from_fn_with_state(Arc::clone(&app), handler::watched);
-    let chat = || {
-        let others = MethodRouter::new().fallback(wrong_method).layer(watched.clone());
-        // It watches itself: its answers end later than their handler.
-        others.post(handler::chat_completions)
-    };
+    let others = || MethodRouter::new().fallback(wrong_method).layer(watched.clone());
+    // They watch themselves: their answers end later than their handlers.
+    let chat = || others().post(handler::chat_completions);
+    let answer = || others().post(handler::responses);
     let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/responses/{id}", get(responses::one).delete(responses::delete))
         .merge(admin::health(&app.shared));
     if app.shared.setup().config.admin_listen.is_none() {
         router = router.merge(admin::metrics(app.shared.telemetry.clone()));
@@ -239,6 +247,8 @@ fn router(app: Arc<App>) -> Router {
         .layer(watched.clone())
         .route("/v1/chat/completions", chat())
         .route("/chat/completions", chat())
+        .route("/v1/responses", answer())
+        .route("/responses", answer())
         .with_state(app)
         .layer(layers)
 }
