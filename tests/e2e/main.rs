@@ -25,6 +25,7 @@ mod native;
 mod plan;
 mod program;
 mod requests;
+mod responses;
 mod retries;
 mod reuse;
 mod routes;
