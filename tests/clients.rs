@@ -67,6 +67,16 @@ fn python_calls_tools_over_three_turns() {
 }
 
 #[test]
+fn python_speaks_the_responses_api() {
+    python("responses.py");
+}
+
+#[test]
+fn node_speaks_the_responses_api() {
+    node("responses.mjs");
+}
+
+#[test]
 fn node_reads_every_manner() {
     node("manners.mjs");
 }

@@ -4,6 +4,7 @@
 
 use super::item::{Body, Call, Item, Part, Status, Voice};
 use super::piece::{self, Piece};
+use super::request::Spaced;
 use crate::api::chat_completions::keep;
 use crate::event::{self, Event, FinishReason, Identity, Usage};
 use crate::json::{self, Field, Members};
@@ -54,9 +55,21 @@ pub(super) struct Answer {
     next_id: Option<String>,
     next_fields: Vec<Field<'static>>,
     pub(super) size: usize,
+    /// Functions that the client calls otherwise.
+    spaced: Vec<Spaced>,
 }
 
 impl Answer {
+    /// An answer to a request with these functions in namespaces.
+    pub(super) fn new(spaced: Vec<Spaced>) -> Answer {
+        Answer { spaced, ..Answer::default() }
+    }
+
+    /// Forgets what was said: another answer begins.
+    pub(super) fn begin(&mut self) {
+        *self = Answer::new(std::mem::take(&mut self.spaced));
+    }
+
     /// Takes the next event; the answer's ends are the encoders' matter.
     pub(super) fn take(&mut self, event: &Event<'_>, tell: &mut Tell<'_>) {
         match event {
@@ -113,10 +126,12 @@ impl Answer {
                 self.close(Status::Completed, tell);
                 let own = unknown.iter().find(|field| field.name == "item_id");
                 let own = own.and_then(|field| json::word(&field.value)).map(String::from);
+                let spaced = self.spaced.iter().find(|spaced| spaced.flat == *name);
                 let call = Call {
                     index: *index,
                     call_id: (*id).to_owned(),
-                    name: (*name).to_owned(),
+                    name: spaced.map_or(*name, |spaced| &spaced.name).to_owned(),
+                    namespace: spaced.map(|spaced| spaced.namespace.clone()),
                     arguments: String::new(),
                     extra_content: Vec::new(),
                 };

@@ -5,10 +5,11 @@
 //! | a text; `message` of user, system, developer | a message; its parts in the shapes of chat completions |
 //! | `message` of the assistant, `reasoning`, `function_call`, in a row | one message of the assistant: content, refusal, `reasoning_details`, `tool_calls` |
 //! | `reasoning` | what was packed as it was; OpenAI's own as `reasoning.summary`, `.text`, `.encrypted`; text alone as `reasoning_content` |
-//! | `function_call_output` | a tool's message, with text or parts |
+//! | `function_call_output` | a tool's message, with text or parts; of one that has a name and answers no call, the user's |
 //! | `custom_tool_call`, its output, outputs of hosted tools that the client runs, `item_reference`, compacted items, files and images by id | needs: only a provider that speaks this API knows them |
 //! | calls of hosted tools that the provider ran | nothing: what came of them is in the text |
 
+use super::request::flat;
 use super::{key, text};
 use crate::chat::{Need, Origin, RequestError, sealed};
 use crate::json::{self, Members};
@@ -105,9 +106,16 @@ impl Reader<'_> {
                     return Err(RequestError::Malformed { place: place(), expected });
                 };
                 let arguments = item.find("arguments").unwrap_or("\"\"");
+                let mut called = name.to_owned();
+                if let Some(namespace) = item.find("namespace").and_then(json::word) {
+                    let name = json::word(name).unwrap_or_default();
+                    let mut quoted = Vec::new();
+                    json::write_string(&flat(&namespace, &name), &mut quoted);
+                    called = text(quoted);
+                }
                 let extra = item.find("extra_content").map(|raw| format!(",\"extra_content\":{raw}"));
                 let call = format!(
-                    "{{\"id\":{id},\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":{arguments}}}{}}}",
+                    "{{\"id\":{id},\"type\":\"function\",\"function\":{{\"name\":{called},\"arguments\":{arguments}}}{}}}",
                     extra.unwrap_or_default()
                 );
                 self.turn_at(at).calls.push(call);
@@ -115,11 +123,17 @@ impl Reader<'_> {
             }
             Some("function_call_output") => {
                 self.end_turn();
-                let Some(id) = item.find("call_id") else {
+                let output = item.find("output").unwrap_or("\"\"");
+                let Some(id) = item.find("call_id").filter(|raw| json::word(raw).is_some()) else {
+                    // The client's own tool told something that nobody called for.
+                    if item.find("name").is_some() {
+                        let output = self.content(at, "output", output)?;
+                        self.write("user", None, &output, Some(at));
+                        return Ok(());
+                    }
                     let expected = "the call_id of the function call that it answers";
                     return Err(RequestError::Malformed { place: format!("input[{at}].call_id"), expected });
                 };
-                let output = item.find("output").unwrap_or("\"\"");
                 let output = self.content(at, "output", output)?;
                 self.write("tool", Some(("tool_call_id", id)), &output, Some(at));
                 Ok(())

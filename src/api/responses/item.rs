@@ -55,6 +55,8 @@ pub(super) struct Call {
     pub(super) index: u32,
     pub(super) call_id: String,
     pub(super) name: String,
+    /// Of the function, where the client gave it one.
+    pub(super) namespace: Option<String>,
     pub(super) arguments: String,
     pub(super) extra_content: Vec<Field<'static>>,
 }
@@ -187,6 +189,10 @@ impl Item {
                 json::write_string(&call.call_id, out);
                 out.extend_from_slice(b",\"name\":");
                 json::write_string(&call.name, out);
+                if let Some(namespace) = &call.namespace {
+                    out.extend_from_slice(b",\"namespace\":");
+                    json::write_string(namespace, out);
+                }
                 out.extend_from_slice(b",\"arguments\":");
                 json::write_string(if is_new { "" } else { &call.arguments }, out);
                 if let Some((first, rest)) = call.extra_content.split_first().filter(|_| !is_new) {

@@ -83,6 +83,7 @@ pub struct Reading {
     /// The client wants the answer to be kept.
     pub store: bool,
     echo: Echo,
+    spaced: Vec<request::Spaced>,
 }
 
 impl Reading {
@@ -91,7 +92,7 @@ impl Reading {
         let members = crate::chat::members(body)?;
         let chat = request::read(&members)?;
         let store = members.find("store") != Some("false");
-        Ok(Reading { chat, store, echo: Echo::of(&members) })
+        Ok(Reading { chat, store, echo: Echo::of(&members), spaced: request::spaced(&members) })
     }
 
     /// The answer repeats what the client said, where that was put together with what is known.
@@ -106,9 +107,10 @@ impl Reading {
         if keep.is_some() {
             self.echo.keeps();
         }
+        let answer = Answer::new(self.spaced);
         let encoder: Box<dyn Encoder> = match self.chat.stream {
-            true => Box::new(Stream::new(self.echo, keep)),
-            false => Box::new(Object::new(self.echo, keep)),
+            true => Box::new(Stream::new(self.echo, answer, keep)),
+            false => Box::new(Object::new(self.echo, answer, keep)),
         };
         (self.chat, encoder)
     }

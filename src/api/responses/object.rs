@@ -24,7 +24,7 @@ impl fmt::Debug for Object {
 
 impl Encoder for Object {
     fn begin(&mut self, _: &str) {
-        self.answer = Answer::default();
+        self.answer.begin();
     }
 
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
@@ -44,7 +44,7 @@ impl Encoder for Object {
 
 impl Object {
     /// Makes an encoder of the answer to a request.
-    pub(super) fn new(echo: Echo, keep: Option<Keep>) -> Object {
-        Object { echo, keep, ..Object::default() }
+    pub(super) fn new(echo: Echo, answer: Answer, keep: Option<Keep>) -> Object {
+        Object { echo, answer, keep }
     }
 }

@@ -7,10 +7,10 @@
 //! | `text.format`, `text.verbosity` | `response_format`, `verbosity` |
 //! | `reasoning.effort` | `reasoning_effort` |
 //! | `max_output_tokens` | `max_tokens` |
-//! | `tools`, `tool_choice` | functions and their choice, in the wrapper of chat completions |
+//! | `tools`, `tool_choice` | functions and their choice, in the wrapper of chat completions; those of a `namespace` under a name that tells it, and their calls have the client's names again |
 //! | `include` with `message.output_text.logprobs`, `top_logprobs` | `logprobs`, `top_logprobs` |
 //! | `temperature`, `top_p`, `parallel_tool_calls`, `service_tier`, `user`, `safety_identifier` and what nobody knows | the same |
-//! | `metadata`, `store`, `truncation`, `include`, `prompt_cache_key`, `max_tool_calls`, `context_management`, `reasoning.summary` | nothing: they are heeded here, or by providers that speak this API, and named otherwise |
+//! | `metadata`, `store`, `truncation`, `include`, `prompt_cache_key`, `max_tool_calls`, `context_management`, `client_metadata`, `reasoning.summary` | nothing: they are heeded here, or by providers that speak this API, and named otherwise |
 //! | hosted tools and tools that take free text, `conversation`, `prompt`, `previous_response_id` of an answer that is not kept here | needs: only a provider that speaks this API can have them |
 //! | `background` | an error |
 
@@ -42,6 +42,7 @@ const KNOWN: &[&str] = &[
     "prompt_cache_key",
     "prompt_cache_retention",
     "context_management",
+    "client_metadata",
     "conversation",
     "prompt",
     "previous_response_id",
@@ -49,8 +50,14 @@ const KNOWN: &[&str] = &[
     "top_logprobs",
 ];
 /// Of those, the ones that are named where they are not heeded.
-const LEFT_OUT: &[&str] =
-    &["max_tool_calls", "metadata", "prompt_cache_key", "prompt_cache_retention", "context_management"];
+const LEFT_OUT: &[&str] = &[
+    "max_tool_calls",
+    "metadata",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "context_management",
+    "client_metadata",
+];
 
 const INPUT_HINT: &str = "Send a text, or a list such as [{\"role\": \"user\", \"content\": \"Hello\"}].";
 
@@ -157,16 +164,20 @@ fn tools(raw: Option<&str>, origin: &mut Origin) -> Result<Option<String>, Reque
         let kind = tool.find("type").and_then(json::word).unwrap_or_default();
         let place = format!("tools[{at}]");
         match kind.as_ref() {
-            "function" => {
-                if tool.find("name").and_then(json::word).is_none() && tool.find("function").is_none() {
-                    return Err(RequestError::Malformed { place, expected: "a function with a name" });
+            "function" => write_function(&tool, None, place, &mut out)?,
+            "namespace" => {
+                let name = tool.find("name").and_then(json::word).unwrap_or_default();
+                for (number, raw) in json::elements(tool.find("tools").unwrap_or("[]")).into_iter().enumerate() {
+                    let inner = Members::of(raw);
+                    let place = format!("{place}.tools[{number}]");
+                    match inner.find("type").and_then(json::word).as_deref() {
+                        Some("function") => write_function(&inner, Some(&name), place, &mut out)?,
+                        kind => {
+                            let what = format!("the hosted tool \"{}\"", kind.unwrap_or_default());
+                            origin.needs.push(Need { place, what });
+                        }
+                    }
                 }
-                if out.len() > 1 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(b"{\"type\":\"function\",\"function\":");
-                write_function(&tool, &mut out);
-                out.push(b'}');
             }
             "" => return Err(RequestError::Malformed { place, expected: "a tool with a type" }),
             "custom" => {
@@ -181,16 +192,73 @@ fn tools(raw: Option<&str>, origin: &mut Origin) -> Result<Option<String>, Reque
     Ok((out.len() > 2).then(|| text(out)))
 }
 
-fn write_function(tool: &Members<'_>, out: &mut Vec<u8>) {
-    if let Some(inner) = tool.find("function").filter(|raw| raw.starts_with('{')) {
-        return out.extend_from_slice(inner.as_bytes());
+/// Appends a function in its wrapper, in a list.
+fn write_function(
+    tool: &Members<'_>,
+    namespace: Option<&str>,
+    place: String,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let name = tool.find("name").and_then(json::word);
+    let wrapped = tool.find("function").filter(|raw| raw.starts_with('{'));
+    if name.is_none() && wrapped.is_none() {
+        return Err(RequestError::Malformed { place, expected: "a function with a name" });
     }
-    out.push(b'{');
-    for (name, value) in tool.0.iter().filter(|(name, raw)| name != "type" && *raw != "null") {
-        key(name, out);
-        out.extend_from_slice(value.as_bytes());
+    if out.len() > 1 {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"type\":\"function\",\"function\":");
+    if let Some(inner) = wrapped {
+        out.extend_from_slice(inner.as_bytes());
+    } else {
+        out.push(b'{');
+        for (member, value) in tool.0.iter().filter(|(name, raw)| name != "type" && *raw != "null") {
+            key(member, out);
+            match (namespace, &name) {
+                (Some(namespace), Some(name)) if member == "name" => {
+                    json::write_string(&flat(namespace, name), out);
+                }
+                (_, _) => out.extend_from_slice(value.as_bytes()),
+            }
+        }
+        out.push(b'}');
     }
     out.push(b'}');
+    Ok(())
+}
+
+/// The name of a function of a namespace, where there are no namespaces.
+pub(super) fn flat(namespace: &str, name: &str) -> String {
+    format!("{namespace}__{name}")
+}
+
+/// A function of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spaced {
+    /// Its name where there are no namespaces.
+    pub(super) flat: String,
+    /// The namespace's name.
+    pub(super) namespace: String,
+    /// The client's name for it.
+    pub(super) name: String,
+}
+
+/// The functions of all namespaces.
+pub(super) fn spaced(request: &Members<'_>) -> Vec<Spaced> {
+    let mut all = Vec::new();
+    for raw in json::elements(request.find("tools").unwrap_or("[]")) {
+        let tool = Members::of(raw);
+        if tool.find("type") != Some("\"namespace\"") {
+            continue;
+        }
+        let namespace = tool.find("name").and_then(json::word).unwrap_or_default();
+        let inner = json::elements(tool.find("tools").unwrap_or("[]")).into_iter();
+        all.extend(inner.filter_map(|raw| {
+            let name = Members::of(raw).find("name").and_then(json::word)?.into_owned();
+            Some(Spaced { flat: flat(&namespace, &name), namespace: namespace.clone().into_owned(), name })
+        }));
+    }
+    all
 }
 
 /// A function gets its wrapper; a hosted tool is noted.

@@ -30,7 +30,7 @@ impl fmt::Debug for Stream {
 impl Encoder for Stream {
     fn begin(&mut self, provider: &str) {
         self.provider = provider.to_owned();
-        self.answer = Answer::default();
+        self.answer.begin();
         self.sequence = 0;
     }
 
@@ -69,8 +69,8 @@ impl Encoder for Stream {
 
 impl Stream {
     /// Makes an encoder of the answer to a request.
-    pub(super) fn new(echo: Echo, keep: Option<Keep>) -> Stream {
-        Stream { echo, keep, ..Stream::default() }
+    pub(super) fn new(echo: Echo, answer: Answer, keep: Option<Keep>) -> Stream {
+        Stream { echo, answer, keep, ..Stream::default() }
     }
 
     /// Appends an event that holds the response.
