@@ -161,7 +161,7 @@ fn mixed_and_dropped_frames_obey_the_rules() {
 /// What a request becomes, or why it is refused.
 fn translated(request: &[u8]) -> (&'static str, Value) {
     let chat = match Reading::of(request) {
-        Ok(reading) => reading.with(None).0,
+        Ok(reading) => reading.with(None, None).0,
         Err(error) => return ("error.json", json!({ "param": error.param(), "message": error.to_string() })),
     };
     let raw = |text: &str| serde_json::from_str::<Value>(text).unwrap();

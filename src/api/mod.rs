@@ -49,7 +49,7 @@ impl Api {
                 let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
                 Ok((chat, encoder))
             }
-            Api::Responses => Ok(responses::Reading::of(body)?.with(None)),
+            Api::Responses => Ok(responses::Reading::of(body)?.with(None, None)),
         }
     }
 

@@ -68,7 +68,8 @@ pub(super) fn read(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Chat, Box<dyn Encoder>), Error> {
-    let Some(store) = &current.responses else { return Ok(Reading::of(body)?.with(None)) };
+    let born = Some(uuid::Uuid::new_v4().simple().to_string());
+    let Some(store) = &current.responses else { return Ok(Reading::of(body)?.with(born, None)) };
     let scope = scope(headers);
     let mut answer = |id: &str| {
         let response = store.find(&scope, "response", id)?;
@@ -86,7 +87,7 @@ pub(super) fn read(
         let (store, input) = (Arc::clone(store), input_of(whole));
         Box::new(move |kept: Kept| store.keep_all(&scope, &input, &kept)) as Keep
     });
-    Ok(reading.with(keep))
+    Ok(reading.with(born, keep))
 }
 
 /// An answer that is kept.

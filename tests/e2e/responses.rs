@@ -235,6 +235,8 @@ async fn an_answer_is_kept_for_its_client() {
     let id = first.object["id"].as_str().unwrap().to_owned();
     assert_eq!(first.object["store"], true);
     let path = format!("/v1/responses/{id}");
+    let other = complete(&post(&proxy, &ask("demo/openai", true)).await, true);
+    assert_ne!(other.object["id"], first.object["id"], "the provider gives all answers one id");
     assert_eq!(proxy.get(&path).await.json(), first.object);
     let mine = [("authorization", "Bearer of-another")];
     assert_eq!(proxy.send("GET", &path, &mine, "").await.error(404)["type"], "not_found_error");

@@ -57,17 +57,19 @@ pub(super) struct Answer {
     pub(super) size: usize,
     /// Functions that the client calls otherwise.
     spaced: Vec<Spaced>,
+    /// What the answer is called where the provider has no name of this API for it.
+    born: Option<String>,
 }
 
 impl Answer {
-    /// An answer to a request with these functions in namespaces.
-    pub(super) fn new(spaced: Vec<Spaced>) -> Answer {
-        Answer { spaced, ..Answer::default() }
+    /// An answer to a request with these functions in namespaces, and its name if it needs one.
+    pub(super) fn new(spaced: Vec<Spaced>, born: Option<String>) -> Answer {
+        Answer { spaced, born, ..Answer::default() }
     }
 
     /// Forgets what was said: another answer begins.
     pub(super) fn begin(&mut self) {
-        *self = Answer::new(std::mem::take(&mut self.spaced));
+        *self = Answer::new(std::mem::take(&mut self.spaced), self.born.take());
     }
 
     /// Takes the next event; the answer's ends are the encoders' matter.
@@ -76,7 +78,8 @@ impl Answer {
             Event::Start(identity) => {
                 let mut identity = (*identity).clone();
                 if !identity.id.starts_with("resp_") {
-                    identity.id.insert_str(0, "resp_");
+                    // Not all providers have a new id for each answer, and this one may be asked for by it.
+                    identity.id = format!("resp_{}", self.born.as_ref().unwrap_or(&identity.id));
                 }
                 self.identity = Some(identity);
             }

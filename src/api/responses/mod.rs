@@ -6,7 +6,8 @@
 //!   same `type`, and a `sequence_number` that counts from 0 without a gap. There is no `[DONE]`.
 //! - R2. The first events are `response.created` and `response.in_progress`; the last is exactly one of
 //!   `response.completed`, `response.incomplete` and `response.failed`, and nothing follows it.
-//! - R3. `response.id`, `created_at` and `model` are equal on all of them. The id begins with `resp_`.
+//! - R3. `response.id`, `created_at` and `model` are equal on all of them. The id begins with `resp_`: it is
+//!   the provider's own where that speaks this API, else one that no other answer has.
 //! - R4. An item begins with `response.output_item.added`, at the next `output_index`, before any event of it;
 //!   `item_id` and `output_index` are on all its events. A complete answer has one `response.output_item.done` for
 //!   each item, and says in it all that was said of it, character for character.
@@ -102,12 +103,13 @@ impl Reading {
         }
     }
 
-    /// The chat, and the encoder of the answer, which is kept once it is complete.
-    pub fn with(mut self, keep: Option<Keep>) -> (Chat, Box<dyn Encoder>) {
+    /// The chat, and the encoder of the answer, which is kept once it is complete. `born` is its name behind
+    /// `resp_`, where the provider does not speak this API.
+    pub fn with(mut self, born: Option<String>, keep: Option<Keep>) -> (Chat, Box<dyn Encoder>) {
         if keep.is_some() {
             self.echo.keeps();
         }
-        let answer = Answer::new(self.spaced);
+        let answer = Answer::new(self.spaced, born);
         let encoder: Box<dyn Encoder> = match self.chat.stream {
             true => Box::new(Stream::new(self.echo, answer, keep)),
             false => Box::new(Object::new(self.echo, answer, keep)),
