@@ -72,6 +72,11 @@ fn python_speaks_the_responses_api() {
 }
 
 #[test]
+fn the_agents_sdk_runs_in_front_of_every_provider() {
+    python("openai_agents.py");
+}
+
+#[test]
 fn node_speaks_the_responses_api() {
     node("responses.mjs");
 }
