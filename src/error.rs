@@ -29,7 +29,9 @@ pub enum Error {
     #[error("The request body could not be read to its end.")]
     BodyUnreadable,
     /// The client's: nobody serves this path.
-    #[error("There is no {0}. Try POST /v1/chat/completions, POST /v1/responses, GET /v1/models or GET /healthz.")]
+    #[error(
+        "There is no {0}. Try POST /v1/chat/completions, POST /v1/responses, GET /v1/models or GET /healthz."
+    )]
     NoSuchPath(String),
     /// The client's: the path does not take this method.
     #[error("{0} does not take this method. Try POST /v1/chat/completions or GET /v1/models.")]
@@ -92,9 +94,7 @@ impl Error {
             Error::Request(_) | Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::NoSuchResponse(_) => {
-                StatusCode::NOT_FOUND
-            },
+            Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::NoSuchResponse(_) => StatusCode::NOT_FOUND,
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } => StatusCode::UNAUTHORIZED,

@@ -80,8 +80,11 @@ fn every_case_says_what_chat_completions_say() {
     let cases = golden_bodies();
     assert!(!cases.is_empty(), "tests/golden is empty");
     support::assert_none(&in_parallel(&cases, |(case, body)| {
-        let mut failures: Vec<String> =
-            obey(case.dialect(), body).err().map(|rule| format!("{}: breaks {rule}", case.label())).into_iter().collect();
+        let mut failures: Vec<String> = obey(case.dialect(), body)
+            .err()
+            .map(|rule| format!("{}: breaks {rule}", case.label()))
+            .into_iter()
+            .collect();
         let path = case.folder.join("downstream.responses.sse");
         if path.exists() {
             let downstream = filter_as(Api::Responses, case.dialect(), body, true, false).0;
@@ -99,7 +102,10 @@ fn every_case_says_what_chat_completions_say() {
 
 #[test]
 fn chosen_cases_are_kept_to_the_byte() {
-    let kept = golden_bodies().iter().filter(|(case, _)| case.folder.join("downstream.responses.sse").exists()).count();
+    let kept = golden_bodies()
+        .iter()
+        .filter(|(case, _)| case.folder.join("downstream.responses.sse").exists())
+        .count();
     assert!(kept >= 25, "only {kept} cases have a downstream.responses.sse");
 }
 
@@ -168,8 +174,10 @@ fn translated(request: &[u8]) -> (&'static str, Value) {
     let fields: serde_json::Map<String, Value> =
         chat.fields.iter().map(|field| (field.name.to_string(), raw(&field.value))).collect();
     let origin = chat.origin.as_ref().unwrap();
-    let needs: Vec<String> = origin.needs.iter().map(|need| format!("{}: {}", need.place, need.what)).collect();
-    let mut out = json!({ "model": chat.model, "stream": chat.stream, "fields": fields, "places": origin.places });
+    let needs: Vec<String> =
+        origin.needs.iter().map(|need| format!("{}: {}", need.place, need.what)).collect();
+    let mut out =
+        json!({ "model": chat.model, "stream": chat.stream, "fields": fields, "places": origin.places });
     for (name, value) in [("needs", json!(needs)), ("left_out", json!(origin.left_out))] {
         if value != json!([]) {
             out[name] = value;
@@ -198,4 +206,30 @@ fn every_request_becomes_its_chat() {
         }
     }
     support::assert_none(&failures);
+}
+
+/// The reader is strict: without any one of its events, a stream is none.
+#[test]
+fn every_event_of_a_stream_is_needed() {
+    let cases = golden_bodies();
+    let kept = cases.iter().filter(|(case, _)| case.folder.join("downstream.responses.sse").exists());
+    for (case, _) in kept {
+        let stream = String::from_utf8(read(&case.folder.join("downstream.responses.sse"))).unwrap();
+        let events: Vec<&str> = stream.split_inclusive("\n\n").collect();
+        assert!(check_stream(stream.as_bytes()).is_ok(), "{}", case.label());
+        for at in 0..events.len() {
+            let mut without = events.clone();
+            let gone = without.remove(at);
+            let numbered: String =
+                without.iter().zip(0..).map(|(event, number)| numbered(event, number)).collect();
+            assert!(check_stream(numbered.as_bytes()).is_err(), "{}: not missed: {gone}", case.label());
+        }
+    }
+}
+
+/// An event with another number.
+fn numbered(event: &str, number: usize) -> String {
+    let (head, rest) = event.split_once("\"sequence_number\":").unwrap();
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{head}\"sequence_number\":{number}{rest}")
 }

@@ -72,7 +72,9 @@ pub enum RequestError {
     #[error("Previous response with id '{0}' not found.")]
     NotStored(String),
     /// Only a provider that speaks the client's own API can do what is asked for.
-    #[error("{place} needs {what}: only a provider that speaks the Responses API has that. Ask one, or use functions.")]
+    #[error(
+        "{place} needs {what}: only a provider that speaks the Responses API has that. Ask one, or use functions."
+    )]
     Needs {
         /// Where it stands in the request.
         place: String,

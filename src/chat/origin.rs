@@ -87,7 +87,8 @@ impl Origin {
         if let Some((_, own)) = NAMES.iter().find(|(known, _)| *known == place) {
             return (*own).to_owned();
         }
-        let Some((number, rest)) = place.strip_prefix("messages[").and_then(|rest| rest.split_once(']')) else {
+        let Some((number, rest)) = place.strip_prefix("messages[").and_then(|rest| rest.split_once(']'))
+        else {
             return place.to_owned();
         };
         let at = number.parse::<usize>().ok().and_then(|at| self.places.get(at)); // A place is a number.

@@ -30,9 +30,8 @@ pub(super) fn limits(section: &str, file: MemoryFile, mistakes: &mut Vec<String>
         [("entries", limits.entries == 0), ("bytes", limits.bytes == 0), ("ttl", limits.ttl.is_zero())]
     {
         if is_zero {
-            mistakes.push(format!(
-                "{section}.{name}: must be more than zero; enabled = false switches it off"
-            ));
+            mistakes
+                .push(format!("{section}.{name}: must be more than zero; enabled = false switches it off"));
         }
     }
     file.enabled.unwrap_or(true).then_some(limits)

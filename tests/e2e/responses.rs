@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::harness::{Mock, Proxy, Reply, assert_stream_headers, provider};
-use crate::native::rows::{NATIVES, Native, RESPONSES};
+use crate::native::rows::{NATIVES, Native};
 use crate::native::{THOUGHT, WORDS, start};
 use crate::support::contract::End;
 use crate::support::responses::{Response, check_object, check_stream};
@@ -262,7 +262,10 @@ async fn an_answer_is_kept_for_its_client() {
     next["previous_response_id"] = json!(id);
     next["input"] = json!("And now?");
     let error = post(&proxy, &next).await.error(400);
-    assert_eq!((&error["code"], &error["param"]), (&json!("previous_response_not_found"), &json!("previous_response_id")));
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("previous_response_not_found"), &json!("previous_response_id"))
+    );
 
     let mut forgotten = ask("demo/openai", false);
     forgotten["store"] = json!(false);
@@ -298,7 +301,9 @@ async fn an_answer_is_forgotten_in_time() {
 async fn what_the_client_says_passes_to_who_speaks_its_api() {
     let mut upstream = Upstream::start().await;
     let url = format!("http://{}/v1", upstream.address);
-    let config = format!("[providers.openai]\nbase_url = \"{url}\"\ndialect = \"openai-responses\"\napi_key = \"of-a-test\"");
+    let config = format!(
+        "[providers.openai]\nbase_url = \"{url}\"\ndialect = \"openai-responses\"\napi_key = \"of-a-test\""
+    );
     let proxy = Proxy::start(&config).await;
     let mut body = json!({
         "model": "openai/gpt-5",
@@ -339,7 +344,10 @@ async fn what_the_client_says_passes_to_who_speaks_its_api() {
     let output = complete(&reply, false).object["output"].clone();
     let ids: Vec<&str> = output.as_array().unwrap().iter().filter_map(|item| item["id"].as_str()).collect();
     assert_eq!(ids, ["ws_2", "rs_2", "msg_2", "fc_2"]);
-    assert_eq!((&output[0]["action"]["query"], &output[1]["encrypted_content"]), (&json!("q"), &json!("gBBB")));
+    assert_eq!(
+        (&output[0]["action"]["query"], &output[1]["encrypted_content"]),
+        (&json!("q"), &json!("gBBB"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -385,7 +393,6 @@ async fn a_limit_is_an_incomplete_answer() {
             assert_eq!(last["status"], "incomplete", "{native:?}: {last}");
         }
     }
-    assert!(RESPONSES.least > 5, "a limit that the API raises was tried");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

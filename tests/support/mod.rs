@@ -144,11 +144,7 @@ pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]
 }
 
 /// The same, in the API that the client speaks.
-pub fn stream_as<'a>(
-    api: Api,
-    dialect: AnyDialect,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Vec<u8> {
+pub fn stream_as<'a>(api: Api, dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut pipeline = pipeline(dialect);
     let mut encoder = api.encoder(true, true, ReasoningField::default());
     encoder.begin("upstream");

@@ -169,7 +169,10 @@ impl Reader {
             match &item.done {
                 Some(done) if done["type"] == "message" => {
                     // Fields beside the text may come late.
-                    ensure(done["content"] == last["content"] && done["id"] == last["id"], "R7: another message")?;
+                    ensure(
+                        done["content"] == last["content"] && done["id"] == last["id"],
+                        "R7: another message",
+                    )?;
                 }
                 Some(done) => ensure(done == last, "R7: another item")?,
                 None => {
@@ -343,7 +346,10 @@ fn check_response(response: &Value, status: &str) -> Result<(), String> {
     let missing = needed.iter().chain(&more).find(|name| !members.contains_key(**name));
     ensure(missing.is_none(), "R7: a member is missing")?;
     ensure(response["error"].is_object() == (status == "failed"), "R9: an error or none")?;
-    ensure(response["incomplete_details"]["reason"].is_string() == (status == "incomplete"), "R8: a reason or none")
+    ensure(
+        response["incomplete_details"]["reason"].is_string() == (status == "incomplete"),
+        "R8: a reason or none",
+    )
 }
 
 fn read(object: &Value) -> Result<Response, String> {

@@ -354,8 +354,8 @@ impl Answer {
             self.text(Voice::Text, "", "", tell);
         }
         let Some(at) = self.open else { return };
-        let before: usize = self.items.iter().flat_map(parts).map(|part| characters(part)).sum();
-        let own = self.items.get(at).and_then(|item| parts(item).last()).map_or(0, |part| characters(part));
+        let before: usize = self.items.iter().flat_map(parts).map(characters).sum();
+        let own = self.items.get(at).and_then(|item| parts(item).last()).map_or(0, characters);
         let raw = piece::annotation(raw, before - own);
         self.size += raw.len();
         let Some(part) = self.items.get_mut(at).and_then(|item| parts_mut(item)?.last_mut()) else { return };

@@ -82,19 +82,19 @@ mod tests {
 
     #[test]
     fn what_is_known_comes_first() {
-        let mut answer = |id: &str| {
-            (id == "resp_1").then(|| Known { input: "1".to_owned(), output: "2,3".to_owned() })
-        };
+        let mut answer =
+            |id: &str| (id == "resp_1").then(|| Known { input: "1".to_owned(), output: "2,3".to_owned() });
         let mut item = |id: &str| (id == "msg_1").then(|| "{\"id\":\"msg_1\"}".to_owned());
         let mut expanded = |body: &str| expand(body.as_bytes(), &mut answer, &mut item).map(text);
         assert_eq!(
             expanded(r#"{"model":"m","previous_response_id":"resp_1","input":"hi"}"#).as_deref(),
-            Some(
-                r#"{"model":"m","input":[1,2,3,{"type":"message","role":"user","content":"hi"}]}"#
-            )
+            Some(r#"{"model":"m","input":[1,2,3,{"type":"message","role":"user","content":"hi"}]}"#)
         );
         assert_eq!(
-            expanded(r#"{"input":[{"type":"item_reference","id":"msg_1"},{"type":"item_reference","id":"x"}]}"#).as_deref(),
+            expanded(
+                r#"{"input":[{"type":"item_reference","id":"msg_1"},{"type":"item_reference","id":"x"}]}"#
+            )
+            .as_deref(),
             Some(r#"{"input":[{"id":"msg_1"},{"type":"item_reference","id":"x"}]}"#)
         );
         assert_eq!(expanded(r#"{"previous_response_id":"resp_2","input":"hi"}"#), None);

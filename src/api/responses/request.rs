@@ -127,7 +127,9 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
     let left_out = |name: &&&str| given(name).is_some_and(|raw| !json::says_nothing(raw));
     origin.left_out = LEFT_OUT.iter().filter(left_out).copied().collect();
     let others = request.0.iter().filter(|(name, raw)| !KNOWN.contains(&name.as_ref()) && *raw != "null");
-    fields.extend(others.map(|(name, value)| Field { name: name.clone(), value: (*value).into() }.into_owned()));
+    fields.extend(
+        others.map(|(name, value)| Field { name: name.clone(), value: (*value).into() }.into_owned()),
+    );
     origin.body = whole(request);
     Ok(Chat {
         model,
@@ -167,7 +169,9 @@ fn tools(raw: Option<&str>, origin: &mut Origin) -> Result<Option<String>, Reque
             "function" => write_function(&tool, None, place, &mut out)?,
             "namespace" => {
                 let name = tool.find("name").and_then(json::word).unwrap_or_default();
-                for (number, raw) in json::elements(tool.find("tools").unwrap_or("[]")).into_iter().enumerate() {
+                for (number, raw) in
+                    json::elements(tool.find("tools").unwrap_or("[]")).into_iter().enumerate()
+                {
                     let inner = Members::of(raw);
                     let place = format!("{place}.tools[{number}]");
                     match inner.find("type").and_then(json::word).as_deref() {

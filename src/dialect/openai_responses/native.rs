@@ -62,9 +62,8 @@ fn input(raw: Option<&str>, instructions: Option<&str>, format: &str, keeps: boo
     if instructions.is_none() && !raw.contains("\"reasoning\"") {
         return Some(raw.to_owned());
     }
-    let message = |role: &str, text: &str| {
-        format!("{{\"type\":\"message\",\"role\":\"{role}\",\"content\":{text}}}")
-    };
+    let message =
+        |role: &str, text: &str| format!("{{\"type\":\"message\",\"role\":\"{role}\",\"content\":{text}}}");
     let mut items: Vec<String> = instructions.map(|text| message("system", text)).into_iter().collect();
     if raw.starts_with('"') {
         items.push(message("user", raw));
@@ -176,11 +175,8 @@ mod tests {
             &request,
             r#"{"model":"gpt-4o","stream":true,"store":false,"instructions":"be kind","input":[{"type":"reasoning","encrypted_content":"gAAA"}]}"#,
         );
-        let xai = OpenAiResponses {
-            format: "xai-responses-v1",
-            instructions: false,
-            ..OpenAiResponses::PLAIN
-        };
+        let xai =
+            OpenAiResponses { format: "xai-responses-v1", instructions: false, ..OpenAiResponses::PLAIN };
         check(
             xai,
             "grok-3",
