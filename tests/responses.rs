@@ -164,6 +164,39 @@ fn mixed_and_dropped_frames_obey_the_rules() {
     }));
 }
 
+/// From the API to the API no item is lost or renamed, as far as the provider gave it an id.
+#[test]
+fn items_of_a_provider_that_speaks_the_api_keep_their_ids() {
+    /// Reasoning that says nothing, ids that change on the way.
+    const OTHERWISE: [&str; 2] = ["reasoning-without-anything", "ids-change"];
+    let mut compared = 0;
+    let mut failures = Vec::new();
+    for (case, body) in golden_bodies() {
+        if case.dialect().name() != "openai-responses" || OTHERWISE.contains(&case.name.as_str()) {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&body) else { continue };
+        let read = |line: &str| serde_json::from_str::<Value>(line.strip_prefix("data:")?.trim()).ok();
+        let events = text.lines().filter_map(read).take_while(|event| event["type"] != "response.completed");
+        let mut done: Vec<Value> =
+            events.filter(|event| event["type"] == "response.output_item.done").collect();
+        done.sort_by_key(|event| event["output_index"].as_u64());
+        let ids: Vec<&str> = done.iter().filter_map(|event| event["item"]["id"].as_str()).collect();
+        let response = check_stream(&stream_as(Api::Responses, case.dialect(), [body.as_slice()])).unwrap();
+        if ids.is_empty() || response.end != End::Complete {
+            continue;
+        }
+        let output = response.object["output"].as_array().unwrap();
+        let kept: Vec<&str> = output.iter().filter_map(|item| item["id"].as_str()).collect();
+        compared += 1;
+        if kept != ids {
+            failures.push(format!("{}: {kept:?} instead of {ids:?}", case.label()));
+        }
+    }
+    support::assert_none(&failures);
+    assert!(compared >= 20, "only {compared} cases were compared");
+}
+
 /// What a request becomes, or why it is refused.
 fn translated(request: &[u8]) -> (&'static str, Value) {
     let chat = match Reading::of(request) {

@@ -465,6 +465,9 @@ fn characters(part: &Part) -> usize {
 
 /// The list in `{"content":[…]}`, without its brackets.
 fn tokens(logprobs: &str) -> &str {
+    if !logprobs.starts_with('{') {
+        return "";
+    }
     let list = Members::of(logprobs).find("content").unwrap_or_default();
     list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or_default().trim()
 }

@@ -139,6 +139,10 @@ impl Reader<'_> {
                 Ok(())
             }
             Some(kind) if RAN.contains(&kind) => Ok(()),
+            Some("message") => Err(RequestError::Malformed {
+                place: format!("input[{at}].role"),
+                expected: "one of user, assistant, system, developer",
+            }),
             Some(kind) => {
                 let what = format!("the item \"{kind}\"");
                 self.origin.needs.push(Need { place: place(), what });
