@@ -43,7 +43,9 @@ pub enum Error {
     #[error("Pages of this origin may not ask. Add it to origins in [cors] if they should.")]
     ForeignOrigin,
     /// The client's: nobody serves this path.
-    #[error("There is no {0}. Try POST /v1/chat/completions, GET /v1/models or GET /healthz.")]
+    #[error(
+        "There is no {0}. Try POST /v1/chat/completions, POST /v1/responses, GET /v1/models or GET /healthz."
+    )]
     NoSuchPath(String),
     /// The client's: the path does not take this method.
     #[error("{0} does not take this method. Try POST /v1/chat/completions or GET /v1/models.")]
@@ -51,6 +53,9 @@ pub enum Error {
     /// The client's: nobody lists this model.
     #[error("There is no model \"{0}\". GET /v1/models lists those of the providers that are set up.")]
     NoSuchModel(String),
+    /// The client's: no such answer is kept.
+    #[error("There is no response \"{0}\" here. Answers are kept for a while, unless store is false.")]
+    NoSuchResponse(String),
     /// The operator's: the provider has no address.
     #[error("Provider {provider} needs the environment variable {variable}, or base_url in the config.")]
     ProviderUnset {
@@ -187,7 +192,7 @@ impl Error {
             Error::Request(_) | Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::NoSuchPath(_) | Error::NoSuchModel(_) => StatusCode::NOT_FOUND,
+            Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::NoSuchResponse(_) => StatusCode::NOT_FOUND,
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
@@ -210,7 +215,10 @@ impl Error {
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
-            Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::ProviderUnset { .. } => ErrorType::NotFound,
+            Error::NoSuchPath(_)
+            | Error::NoSuchModel(_)
+            | Error::NoSuchResponse(_)
+            | Error::ProviderUnset { .. } => ErrorType::NotFound,
             Error::NoKey { .. } | Error::Unauthorized(_) => ErrorType::Authentication,
             Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => ErrorType::Permission,
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
@@ -242,6 +250,7 @@ impl Error {
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::NoSuchModel(_)
+            | Error::NoSuchResponse(_)
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
             | Error::Internal => HeaderMap::new(),
@@ -261,7 +270,7 @@ impl Error {
             upstream_status: None,
         };
         match self {
-            Error::Request(error) => body.param = error.param(),
+            Error::Request(error) => (body.param, body.code) = (error.param(), error.code()),
             Error::NoSuchModel(_) | Error::ModelNotAllowed(_) => body.param = Some("model"),
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
@@ -283,6 +292,7 @@ impl Error {
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::Limited(_)
+            | Error::NoSuchResponse(_)
             | Error::Internal => {}
         }
         let mut out = Vec::new();

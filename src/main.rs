@@ -114,10 +114,13 @@ struct Normalize {
     /// The dialect of the recording
     #[arg(long, value_name = "NAME")]
     dialect: Option<String>,
+    /// What the client speaks: chat_completions or responses
+    #[arg(long, value_name = "NAME", default_value = "chat_completions")]
+    api: String,
     /// Send the usage chunk, as if the client had asked for it
     #[arg(long)]
     include_usage: bool,
-    /// Write one chat.completion object instead of a stream
+    /// Write one object instead of a stream
     #[arg(long)]
     object: bool,
     /// Write how it ended, what was mended and the usage as JSON
@@ -526,7 +529,8 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
     let options = filter::Options {
         dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
-        api: Api::default(),
+        api: Api::named(&args.api)
+            .ok_or_else(|| Failure::Usage(format!("there is no API \"{}\"", args.api)))?,
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,

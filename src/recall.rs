@@ -112,11 +112,12 @@ impl Memory {
         self.uses
     }
 
-    fn forget(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.order.remove(&entry.turn);
-            self.bytes -= entry.details.len() + ENTRY_BYTES;
-        }
+    /// Forgets the items of a message; true if there were any.
+    pub fn forget(&mut self, key: &Key) -> bool {
+        let Some(entry) = self.entries.remove(key) else { return false };
+        self.order.remove(&entry.turn);
+        self.bytes -= entry.details.len() + ENTRY_BYTES;
+        true
     }
 
     /// Forgets what is too old, and the oldest of what is too much.
@@ -146,6 +147,14 @@ impl Scope {
             absorb(&mut hash, word);
         }
         Scope(hash)
+    }
+
+    /// The key of something that has a name of its own.
+    pub fn of_name(&self, name: &str) -> Key {
+        let mut hash = self.0.clone();
+        hash.update(b"name");
+        absorb(&mut hash, name.as_bytes());
+        hash.finalize().into()
     }
 
     /// The key of a message with these calls, each an id and a name; `asked` is needed only where ids may

@@ -67,6 +67,21 @@ fn python_calls_tools_over_three_turns() {
 }
 
 #[test]
+fn python_speaks_the_responses_api() {
+    python("responses.py");
+}
+
+#[test]
+fn the_agents_sdk_runs_in_front_of_every_provider() {
+    python("openai_agents.py");
+}
+
+#[test]
+fn node_speaks_the_responses_api() {
+    node("responses.mjs");
+}
+
+#[test]
 fn node_reads_every_manner() {
     node("manners.mjs");
 }
@@ -79,6 +94,26 @@ fn node_is_told_of_every_fault() {
 #[test]
 fn node_calls_tools_over_three_turns() {
     node("tools.mjs");
+}
+
+/// Its download is large: `cargo test --test clients -- --ignored` runs it.
+#[test]
+#[ignore = "installs 400 MB"]
+fn codex_works_in_front_of_every_provider() {
+    let node = install_node();
+    let folder = {
+        let _lock = lock();
+        install_npm("codex", &sources().join("codex"))
+    };
+    let home = scratch().join("codex-home");
+    fs::create_dir_all(&home).expect("the target folder can be written");
+    let mut command = clean(Path::new("node"));
+    command
+        .arg(sources().join("node/codex.mjs"))
+        .env("CLIENTS_NODE", node)
+        .env("CODEX", folder)
+        .env("CODEX_HOME", home);
+    check("codex.mjs", command);
 }
 
 fn python(script: &str) {
@@ -171,14 +206,19 @@ fn install_python() -> PathBuf {
 /// Installs the locked packages, unless they are there.
 fn install_node() -> PathBuf {
     let _lock = lock();
+    install_npm("node", &sources())
+}
+
+/// Installs what a folder locks below the target folder, unless it is there.
+fn install_npm(name: &str, from: &Path) -> PathBuf {
     let version = version("node", (20, 0), NODE_HELP);
     let files = ["package.json", "package-lock.json"];
-    let folder = scratch().join("node");
-    let pins: String = files.iter().map(|file| read(&sources().join(file))).collect();
+    let folder = scratch().join(name);
+    let pins: String = files.iter().map(|file| read(&from.join(file))).collect();
     install(&folder, &format!("{version}{pins}"), || {
         fs::create_dir_all(&folder).expect("the target folder can be written");
         for file in files {
-            fs::copy(sources().join(file), folder.join(file)).expect("the target folder can be written");
+            fs::copy(from.join(file), folder.join(file)).expect("the target folder can be written");
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);

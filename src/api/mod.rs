@@ -4,6 +4,7 @@
 //! object. [`Api`] names them; an [`Encoder`] is what one request gets of it.
 
 pub mod chat_completions;
+pub mod responses;
 
 use chat_completions::{ErrorBody, Fold, ReasoningField, Stream};
 
@@ -16,6 +17,8 @@ pub enum Api {
     /// `POST /v1/chat/completions`.
     #[default]
     ChatCompletions,
+    /// `POST /v1/responses`.
+    Responses,
 }
 
 /// Turns the events of one answer into what its client gets.
@@ -46,6 +49,7 @@ impl Api {
                 let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
                 Ok((chat, encoder))
             }
+            Api::Responses => Ok(responses::Reading::of(body)?.with(None, None)),
         }
     }
 
@@ -59,13 +63,28 @@ impl Api {
         match (self, is_stream) {
             (Api::ChatCompletions, true) => Box::new(Stream::new(include_usage, reasoning)),
             (Api::ChatCompletions, false) => Box::new(Fold::new(reasoning)),
+            (Api::Responses, true) => Box::new(responses::Stream::default()),
+            (Api::Responses, false) => Box::new(responses::Object::default()),
+        }
+    }
+
+    /// The API of that name.
+    pub fn named(name: &str) -> Option<Api> {
+        [Api::ChatCompletions, Api::Responses].into_iter().find(|api| api.name() == name)
+    }
+
+    /// Its name, in telemetry as well.
+    pub fn name(self) -> &'static str {
+        match self {
+            Api::ChatCompletions => "chat_completions",
+            Api::Responses => "responses",
         }
     }
 
     /// Appends the body of an HTTP error.
     pub fn write_error(self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         match self {
-            Api::ChatCompletions => chat_completions::write_error(error, out),
+            Api::ChatCompletions | Api::Responses => chat_completions::write_error(error, out),
         }
     }
 }

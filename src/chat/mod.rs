@@ -5,11 +5,15 @@
 //! [`settings`] for everything else.
 
 pub mod message;
+mod origin;
+pub mod sealed;
 pub mod settings;
 pub mod tool;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+pub use origin::{Need, Origin};
 use serde::Serialize;
 
 use crate::json::{self, Field, Members};
@@ -29,6 +33,8 @@ pub struct Chat {
     pub provider_options: Option<String>,
     /// Everything else, in the client's order.
     pub fields: Vec<Field<'static>>,
+    /// What it was before it was translated, if the client speaks another API.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What is wrong with a request; each one is the client's mistake.
@@ -38,7 +44,7 @@ pub enum RequestError {
     #[error("The request body is not valid JSON: {0}. Send one JSON object.")]
     NotJson(String),
     /// The body is JSON, but no object.
-    #[error("The request body must be a JSON object with at least \"model\" and \"messages\".")]
+    #[error("The request body must be a JSON object, with a \"model\" and what is asked of it.")]
     NotAnObject,
     /// A field that is needed is missing.
     #[error("The request has no \"{0}\". {1}")]
@@ -62,6 +68,19 @@ pub enum RequestError {
         /// Why, in a sentence that says what to do.
         why: &'static str,
     },
+    /// Nobody knows the answer that the request goes on from.
+    #[error("Previous response with id '{0}' not found.")]
+    NotStored(String),
+    /// Only a provider that speaks the client's own API can do what is asked for.
+    #[error(
+        "{place} needs {what}: only a provider that speaks the Responses API has that. Ask one, or use functions."
+    )]
+    Needs {
+        /// Where it stands in the request.
+        place: String,
+        /// All that is needed.
+        what: String,
+    },
 }
 
 impl RequestError {
@@ -70,8 +89,16 @@ impl RequestError {
         match self {
             RequestError::NotJson(_) | RequestError::NotAnObject => None,
             RequestError::Missing(field, _) | RequestError::WrongType(field, _) => Some(field),
-            RequestError::Malformed { place, .. } | RequestError::Unsupported { place, .. } => Some(place),
+            RequestError::Malformed { place, .. }
+            | RequestError::Unsupported { place, .. }
+            | RequestError::Needs { place, .. } => Some(place),
+            RequestError::NotStored(_) => Some("previous_response_id"),
         }
+    }
+
+    /// A code that clients know the mistake by.
+    pub fn code(&self) -> Option<&'static str> {
+        matches!(self, RequestError::NotStored(_)).then_some("previous_response_not_found")
     }
 
     /// The error for what a provider cannot do.
@@ -86,21 +113,8 @@ const MESSAGES_HINT: &str = "Send a list such as [{\"role\": \"user\", \"content
 impl Chat {
     /// Reads a request body.
     pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
-        let text = std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if !text.starts_with('{') {
-            return match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-                Ok(_) => Err(RequestError::NotAnObject),
-                Err(error) => Err(RequestError::NotJson(error.to_string())),
-            };
-        }
-        let members: Members<'_> =
-            serde_json::from_str(text).map_err(|error| RequestError::NotJson(error.to_string()))?;
-        let stream = match members.find("stream") {
-            None | Some("null" | "false") => false,
-            Some("true") => true,
-            Some(_) => return Err(RequestError::WrongType("stream", "true or false")),
-        };
+        let members = members(body)?;
+        let stream = stream(&members)?;
         let model = model(&members)?;
         if !members.find("messages").is_some_and(|messages| messages.starts_with('[')) {
             return Err(match members.find("messages") {
@@ -125,7 +139,7 @@ impl Chat {
             .filter(|(name, _)| !ours.contains(&name.as_ref()))
             .map(|(name, value)| Field { name, value: Cow::Borrowed(value) }.into_owned())
             .collect();
-        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields })
+        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields, origin: None })
     }
 
     /// The raw value of a field.
@@ -167,7 +181,30 @@ impl Chat {
     }
 }
 
-fn model(members: &Members<'_>) -> Result<String, RequestError> {
+/// The members of a request's body.
+pub(crate) fn members(body: &[u8]) -> Result<Members<'_>, RequestError> {
+    let text = std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if !text.starts_with('{') {
+        return match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Err(RequestError::NotAnObject),
+            Err(error) => Err(RequestError::NotJson(error.to_string())),
+        };
+    }
+    serde_json::from_str(text).map_err(|error| RequestError::NotJson(error.to_string()))
+}
+
+/// Whether the client wants a stream.
+pub(crate) fn stream(members: &Members<'_>) -> Result<bool, RequestError> {
+    match members.find("stream") {
+        None | Some("null" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(RequestError::WrongType("stream", "true or false")),
+    }
+}
+
+/// The model as the client named it.
+pub(crate) fn model(members: &Members<'_>) -> Result<String, RequestError> {
     match members.find("model") {
         None | Some("null") => Err(RequestError::Missing("model", MODEL_HINT)),
         Some(raw) => match json::string(raw) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::access::{AccessFile, CorsFile, KeyFile};
 use super::aliases::AliasFile;
 use super::deadlines::DeadlinesFile;
-use super::reasoning_memory::ReasoningMemoryFile;
+use super::reasoning_memory::MemoryFile;
 use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
 use super::tls::{ConnectFile, TlsFile};
@@ -61,7 +61,9 @@ pub struct File {
     pub(super) on_disconnect: Option<OnDisconnect>,
     pub(super) drain_limit: Option<Span>,
     #[serde(default)]
-    pub(super) reasoning_memory: ReasoningMemoryFile,
+    pub(super) reasoning_memory: MemoryFile,
+    #[serde(default)]
+    pub(super) responses_store: MemoryFile,
     #[serde(default)]
     pub(super) telemetry: TelemetryFile,
     #[serde(default)]

@@ -82,6 +82,8 @@ pub struct Config {
     pub access: Access,
     /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
     pub reasoning_memory: Option<recall::Limits>,
+    /// How much of answers is kept for clients of the Responses API that only name them, unless it is switched off.
+    pub responses_store: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
     /// Other files that were read: where keys and certificates stand.
@@ -166,7 +168,10 @@ impl Config {
         let listen =
             listen.or(file.listen.as_deref()).and_then(|text| address("listen", text)).unwrap_or(LISTEN);
         let admin_listen = file.admin_listen.as_deref().and_then(|text| address("admin_listen", text));
-        let reasoning_memory = reasoning_memory::limits(file.reasoning_memory, &mut mistakes);
+        let responses_store =
+            reasoning_memory::limits("responses_store", file.responses_store, &mut mistakes);
+        let reasoning_memory =
+            reasoning_memory::limits("reasoning_memory", file.reasoning_memory, &mut mistakes);
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
@@ -217,6 +222,7 @@ impl Config {
                 tls,
                 access,
                 reasoning_memory,
+                responses_store,
                 telemetry,
                 files,
             })
@@ -340,7 +346,8 @@ impl fmt::Display for Config {
         for (alias, target) in &self.aliases {
             writeln!(f, "{alias} = {target}")?;
         }
-        reasoning_memory::write(self.reasoning_memory, f)?;
+        reasoning_memory::write("reasoning_memory", self.reasoning_memory, f)?;
+        reasoning_memory::write("responses_store", self.responses_store, f)?;
         telemetry::write(&self.telemetry, f)
     }
 }

@@ -1,4 +1,5 @@
-//! `[reasoning_memory]`: how much reasoning is kept for clients that do not send it back, or none.
+//! `[reasoning_memory]`: how much reasoning is kept for clients that do not send it back, or none; and
+//! `[responses_store]`: how much of answers of the Responses API, for clients that only name them.
 
 use std::fmt;
 
@@ -7,10 +8,10 @@ use serde::Deserialize;
 use super::file::Span;
 use crate::recall::Limits;
 
-/// `[reasoning_memory]`.
+/// `[reasoning_memory]` or `[responses_store]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReasoningMemoryFile {
+pub(super) struct MemoryFile {
     enabled: Option<bool>,
     entries: Option<usize>,
     bytes: Option<usize>,
@@ -18,7 +19,7 @@ pub(super) struct ReasoningMemoryFile {
 }
 
 /// Turns what was written into what is meant; `None` switches the memory off.
-pub(super) fn limits(file: ReasoningMemoryFile, mistakes: &mut Vec<String>) -> Option<Limits> {
+pub(super) fn limits(section: &str, file: MemoryFile, mistakes: &mut Vec<String>) -> Option<Limits> {
     let defaults = Limits::default();
     let limits = Limits {
         entries: file.entries.unwrap_or(defaults.entries),
@@ -29,17 +30,16 @@ pub(super) fn limits(file: ReasoningMemoryFile, mistakes: &mut Vec<String>) -> O
         [("entries", limits.entries == 0), ("bytes", limits.bytes == 0), ("ttl", limits.ttl.is_zero())]
     {
         if is_zero {
-            mistakes.push(format!(
-                "reasoning_memory.{name}: must be more than zero; enabled = false switches the memory off"
-            ));
+            mistakes
+                .push(format!("{section}.{name}: must be more than zero; enabled = false switches it off"));
         }
     }
     file.enabled.unwrap_or(true).then_some(limits)
 }
 
 /// What is in force, for `millpond check`.
-pub(super) fn write(limits: Option<Limits>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "\n[reasoning_memory]\nenabled = {}", limits.is_some())?;
+pub(super) fn write(section: &str, limits: Option<Limits>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\n[{section}]\nenabled = {}", limits.is_some())?;
     let Some(Limits { entries, bytes, ttl }) = limits else { return Ok(()) };
     writeln!(f, "entries = {entries}\nbytes = {bytes}\nttl = \"{}\"", humantime::format_duration(ttl))
 }

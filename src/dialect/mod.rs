@@ -42,6 +42,11 @@ pub trait Dialect: Send + Sync {
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
+    /// True if what a client of the Responses API asks for can be passed on as it is.
+    fn speaks_responses(&self) -> bool {
+        false
+    }
+
     /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.
     fn models(&self, base_url: &Url) -> Option<Outgoing> {
         Some(Outgoing::get(&outgoing::below(base_url, ["models"])))

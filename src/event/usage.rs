@@ -218,6 +218,31 @@ impl Usage {
         out.push(b'}');
     }
 
+    /// Appends the report in the words of the Responses API. Its clients need two nested counts in any case: they
+    /// are zero where the provider gave none.
+    pub fn write_as_responses(&self, out: &mut Vec<u8>) {
+        let side = |name: &str, count: Option<u64>, needed: &str, fields: &[Field<'_>], out: &mut Vec<u8>| {
+            json::write_string(name, out);
+            out.push(b':');
+            json::write_number(count.unwrap_or(0), out);
+            out.push(b',');
+            json::write_string(&format!("{name}_details"), out);
+            out.extend_from_slice(b":{");
+            json::write_string(needed, out);
+            out.push(b':');
+            json::write_number(detail(fields, needed).unwrap_or(0), out);
+            json::write_fields(fields.iter().filter(|field| field.name != needed), out);
+            out.extend_from_slice(b"},");
+        };
+        out.push(b'{');
+        side("input_tokens", self.prompt, "cached_tokens", &self.prompt_details, out);
+        side("output_tokens", self.completion, "reasoning_tokens", &self.completion_details, out);
+        out.extend_from_slice(b"\"total_tokens\":");
+        json::write_number(self.total.unwrap_or(0), out);
+        json::write_fields(&self.rest, out);
+        out.push(b'}');
+    }
+
     /// True if all three counts are known, so that the report can be sent.
     pub fn is_whole(&self) -> bool {
         self.prompt.is_some() && self.completion.is_some() && self.total.is_some()

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`: from the client's request to the answer.
+//! `POST /v1/chat/completions`, `POST /v1/responses`: from the client's request to the answer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -33,6 +33,11 @@ const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 /// Answers one chat completion.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
     converse(app, Api::ChatCompletions, request).await
+}
+
+/// Answers one request of the Responses API.
+pub(super) async fn responses(State(app): State<Arc<App>>, request: Request) -> Response {
+    converse(app, Api::Responses, request).await
 }
 
 /// Answers one request for an answer of a model.
@@ -108,7 +113,10 @@ async fn answer(
         observer.received();
     }
     let received = Instant::now();
-    let (chat, encoder) = api.read(&body, current.config.reasoning_field)?;
+    let (chat, encoder) = match api {
+        Api::Responses => super::responses::read(&current, client.identity(headers), &body)?,
+        Api::ChatCompletions => api.read(&body, current.config.reasoning_field)?,
+    };
     let expected = expected_tokens(&body, &chat);
     drop(body);
     client.check_model(&chat.model)?;

@@ -4,7 +4,7 @@
 //! its `route` may lead to, how their `health` is, and when to `retry`; `limit` gives out the places; `upstream`
 //! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
-//! it for clients that forget, `answer` its client's hold on it, and `drain` the end
+//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold on it, and `drain` the end
 //! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
 mod access;
@@ -19,6 +19,7 @@ mod memory;
 mod models;
 mod plan;
 mod relay;
+mod responses;
 mod retry;
 mod route;
 mod sign;
@@ -79,6 +80,8 @@ struct Setup {
     models: models::Cache,
     /// Unless it is switched off.
     memory: Option<Arc<memory::Memory>>,
+    /// Unless it is switched off.
+    responses: Option<Arc<responses::Store>>,
     health: health::Health,
     budget: retry::Budget,
     /// What browsers are told, if any page may ask.
@@ -153,10 +156,15 @@ impl Setup {
             Some(before) => before.memory.clone(),
             None => config.reasoning_memory.map(|limits| Arc::new(memory::Memory::new(limits))),
         };
+        let kept = before.filter(|before| before.config.responses_store == config.responses_store);
+        let responses = match kept {
+            Some(before) => before.responses.clone(),
+            None => config.responses_store.map(|limits| Arc::new(responses::Store::new(limits))),
+        };
         let health = health::Health::new(config.breaker);
         let budget = retry::Budget::new(&config.retry);
         let cors = access::cors(&config.access);
-        Setup { config, models: models::Cache::default(), memory, health, budget, cors }
+        Setup { config, models: models::Cache::default(), memory, responses, health, budget, cors }
     }
 }
 
@@ -266,13 +274,14 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
     let watched = middleware::from_fn_with_state(Arc::clone(&app), handler::watched);
-    let chat = || {
-        let others = MethodRouter::new().fallback(wrong_method).layer(watched.clone());
-        // It watches itself: its answers end later than their handler.
-        others.post(handler::chat_completions)
-    };
-    let mut router =
-        Router::new().route("/v1/models", get(models::list)).route("/v1/models/{*id}", get(models::one));
+    let others = || MethodRouter::new().fallback(wrong_method).layer(watched.clone());
+    // They watch themselves: their answers end later than their handlers.
+    let chat = || others().post(handler::chat_completions);
+    let answer = || others().post(handler::responses);
+    let mut router = Router::new()
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/responses/{id}", get(responses::one).delete(responses::delete));
     if app.shared.setup().config.admin_listen.is_none() {
         router = router.merge(admin::metrics(app.shared.telemetry.clone()));
     }
@@ -284,6 +293,8 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .layer(watched.clone())
         .route("/v1/chat/completions", chat())
         .route("/chat/completions", chat())
+        .route("/v1/responses", answer())
+        .route("/responses", answer())
         .with_state(app)
         .layer(middleware::from_fn_with_state(guard, access::guarded))
         .layer(layers)

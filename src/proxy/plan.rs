@@ -182,7 +182,14 @@ impl Plan {
         });
         let chat = restored.as_ref().unwrap_or(&self.chat);
         let target = Target { provider: &upstream.name, base_url, model };
-        let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
+        if !dialect.speaks_responses() {
+            chat.check_needs()?;
+        }
+        let Outgoing { mut request, mut dropped } =
+            dialect.request(&target, chat).map_err(|error| chat.in_its_words(error))?;
+        if let Some(origin) = chat.origin.as_ref().filter(|_| !dialect.speaks_responses()) {
+            dropped = origin.dropped(dropped);
+        }
         upstream::authorize(upstream, &self.headers, request.headers_mut())?;
         sign::sign(upstream, &mut request, SystemTime::now())?;
         let request = upstream::to_reqwest(request)?;

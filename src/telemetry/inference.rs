@@ -105,7 +105,10 @@ impl Inference {
             let mut attributes = vec![
                 KeyValue::new(semconv::OPERATION, "chat"),
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
-                KeyValue::new(semconv::API_TYPE, "chat_completions"),
+                KeyValue::new(
+                    semconv::API_TYPE,
+                    if route.chat.origin.is_some() { "responses" } else { "chat_completions" },
+                ),
             ];
             attributes.extend(span::parameters(route.chat));
             if capture.on_span() {

@@ -30,6 +30,7 @@ mod plan;
 mod program;
 mod reload;
 mod requests;
+mod responses;
 mod retries;
 mod reuse;
 mod routes;

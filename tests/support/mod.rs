@@ -6,6 +6,7 @@
 pub mod contract;
 pub mod obey;
 pub mod plain;
+pub mod responses;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,8 +140,13 @@ pub fn pipeline(dialect: AnyDialect) -> Pipeline {
 
 /// What a client that asked for usage gets for a body that arrives in these pieces.
 pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    stream_as(Api::default(), dialect, pieces)
+}
+
+/// The same, in the API that the client speaks.
+pub fn stream_as<'a>(api: Api, dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut pipeline = pipeline(dialect);
-    let mut encoder = Api::default().encoder(true, true, ReasoningField::default());
+    let mut encoder = api.encoder(true, true, ReasoningField::default());
     encoder.begin("upstream");
     let mut out = Vec::new();
     let mut sink = |event: &Event<'_>| encoder.event(event, &mut out);
@@ -153,7 +159,18 @@ pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]
 
 /// What the filter makes of a body: a stream, or one object.
 pub fn filter(dialect: AnyDialect, body: &[u8], include_usage: bool, object: bool) -> (Vec<u8>, Report) {
-    let options = Options { dialect, api: Api::default(), include_usage, object, frame_limit: FRAME_LIMIT };
+    filter_as(Api::default(), dialect, body, include_usage, object)
+}
+
+/// The same, in the API that the client speaks.
+pub fn filter_as(
+    api: Api,
+    dialect: AnyDialect,
+    body: &[u8],
+    include_usage: bool,
+    object: bool,
+) -> (Vec<u8>, Report) {
+    let options = Options { dialect, api, include_usage, object, frame_limit: FRAME_LIMIT };
     let mut out = Vec::new();
     let report = filter::normalize(options, &mut &*body, &mut out).unwrap();
     (out, report)

@@ -212,6 +212,26 @@ async fn a_bare_request_has_no_attribute_of_what_nobody_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_that_the_client_speaks_is_told() {
+    let (sink, mut upstream) = (Sink::start().await, Upstream::start().await);
+    let program = Program::before("responses", upstream.address, "", &[sink.endpoint()]).await;
+    let served = async {
+        let (mut connection, request) = upstream.request().await;
+        connection.write(bare_answer()).await;
+        request
+    };
+    let body = json!({"model": "mine/plain", "input": "Hello, ducks!"}).to_string();
+    let headers = [("content-type", "application/json")];
+    let (reply, request) = tokio::join!(program.send("POST", "/v1/responses", &headers, body), served);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(request.line.starts_with("POST /v1/chat/completions"), "{}", request.line);
+    program.stop().await;
+    let tree = only_tree(&sink.arrived());
+    assert_eq!(tree.server.at("http.route"), "/v1/responses");
+    assert_eq!(tree.inference().at("openai.api.type"), "responses");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_choice_is_no_choice_count_and_no_stream_is_not_told() {
     let (sink, mut upstream) = (Sink::start().await, Upstream::start().await);
     let program = Program::before("parameters", upstream.address, "", &[sink.endpoint()]).await;

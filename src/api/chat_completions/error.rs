@@ -1,6 +1,6 @@
 //! The error object: in the stream (F2) and as the body of an HTTP error (F1).
 
-use crate::event::{ErrorType, Fault, FaultCode};
+use crate::event::{ErrorType, Fault};
 use crate::json;
 
 /// What an error object says.
@@ -12,8 +12,8 @@ pub struct ErrorBody<'a> {
     pub error_type: ErrorType,
     /// The field of the request that is to blame.
     pub param: Option<&'a str>,
-    /// The code of a fault; errors that are no faults have none.
-    pub code: Option<FaultCode>,
+    /// The code of a fault; of errors that are no faults few have one.
+    pub code: Option<&'static str>,
     /// The provider that was asked.
     pub provider: Option<&'a str>,
     /// The provider's own code.
@@ -29,7 +29,7 @@ impl<'a> ErrorBody<'a> {
             message: &fault.message,
             error_type: fault.error_type,
             param: fault.param.as_deref(),
-            code: Some(fault.code),
+            code: Some(fault.code.as_str()),
             provider: Some(provider),
             provider_code: fault.provider_code.as_deref(),
             upstream_status: None,
@@ -50,7 +50,7 @@ pub fn write_error(body: &ErrorBody<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"param\":");
     optional(body.param, out);
     out.extend_from_slice(b",\"code\":");
-    optional(body.code.map(FaultCode::as_str), out);
+    optional(body.code, out);
     for (name, value) in [("provider", body.provider), ("provider_code", body.provider_code)] {
         if let Some(value) = value {
             out.push(b',');

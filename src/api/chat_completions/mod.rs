@@ -6,7 +6,7 @@ mod stream;
 
 pub use error::{ErrorBody, write_error};
 pub use object::Fold;
-pub(crate) use object::join_details;
+pub(crate) use object::{join_details, keep};
 pub use stream::Stream;
 
 use crate::json::{self, Field};

@@ -287,7 +287,7 @@ fn is_same_item(a: &[Field<'_>], b: &[Field<'_>]) -> bool {
 
 /// Adds the next chunk's fields to those of the chunks before: text of one name is joined, lists are joined,
 /// objects are merged, anything else is replaced by what says something.
-fn keep(known: &mut Vec<Field<'static>>, fields: &[Field<'_>]) {
+pub(crate) fn keep(known: &mut Vec<Field<'static>>, fields: &[Field<'_>]) {
     for field in fields {
         match known.iter_mut().find(|known| known.name == field.name) {
             None => known.push(field.clone().into_owned()),

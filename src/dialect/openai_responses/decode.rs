@@ -9,7 +9,7 @@ use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
 use crate::event::{Delta, Fault, FaultCode, Heard, Repair, Repairs, Said, Scope, ToolFragment, Usage};
 use crate::framing::Frame;
-use crate::json::{self, Members};
+use crate::json::{self, Field, Members};
 
 /// Events that tell how an item of the provider's own goes on; the item says all of it when it is done.
 const PROGRESS: &[&str] = &[
@@ -363,11 +363,13 @@ impl State {
                 !known.contains(&name) && !taken.contains(&name) && *value != "null"
             });
             let word = |name: &str| item.find(name).and_then(json::word);
+            let own = item_id(item).filter(|_| word("call_id").is_some());
+            let unknown = unknown.map(|(name, value)| field(name.clone(), value));
             let fragment = ToolFragment {
                 index: Some(call),
                 id: word("call_id").or_else(|| word("id")),
                 name: word("name"),
-                unknown: unknown.map(|(name, value)| field(name.clone(), value)).collect(),
+                unknown: own.into_iter().chain(unknown).collect(),
                 ..ToolFragment::default()
             };
             out.push(Delta::Tool { choice: 0, fragment: Box::new(fragment) });
@@ -388,6 +390,8 @@ impl State {
             (Some(at), _) => at,
             (None, Kind::Call) => self.call(id.into_owned(), place, Some(&item), out),
             (None, Kind::Message) => {
+                // Beside the delta: it waits for what is said.
+                out.extend(item_id(&item).map(|field| Delta::Unknown(Scope::Choice(0), field)));
                 let known =
                     ["type", "id", "role", "content", "status", "annotations", "content_parts", "images"];
                 for (name, value) in item.0.iter().filter(|(name, _)| !known.contains(&name.as_ref())) {
@@ -541,6 +545,12 @@ impl State {
         };
         Delta::Finish { choice: 0, reason, native }
     }
+}
+
+/// The item's own id, for clients that speak this API.
+fn item_id<'a>(item: &Members<'a>) -> Option<Field<'a>> {
+    let id = item.find("id").filter(|raw| raw.starts_with('"') && json::word(raw).is_some())?;
+    Some(field(Cow::Borrowed("item_id"), id))
 }
 
 fn item_of<'a>(event: &Members<'a>) -> Result<&'a str, DecodeError> {

@@ -17,6 +17,8 @@
 //! | `response.incomplete` | finish by `incomplete_details.reason`; without a known one `length` |
 //! | `response.failed`, `error` | a fault |
 //!
+//! The id of a message is carried beside the choice, that of a call on the call, as `item_id`.
+//!
 //! Events that are `done` say all of it again: they add what was not heard yet, and never repeat. Items are
 //! told apart by `item_id`, else by `output_index`, because servers omit or change either. Members of the
 //! last `response` that repeat the request are left out, all others are carried.
@@ -32,6 +34,9 @@
 //! reasoning is asked for where the client sends `reasoning` without `exclude`: some accounts may not have
 //! one, so `reasoning_effort` alone does not.
 //!
+//! A client that speaks this API itself has its request passed on as it is, but for the model, and with reasoning
+//! that was packed for it as it was.
+//!
 //! Refused: `n`, `stop`, audio, video, free-text tools in the form of chat completions (their calls have no
 //! place in the answer), images in an assistant's message. Dropped and named: `seed`, penalties,
 //! `logit_bias`, `cache_control`, names of speakers, temperature of models that reason, and the rest.
@@ -42,6 +47,7 @@
 mod decode;
 mod family;
 mod items;
+mod native;
 mod request;
 mod shape;
 mod wire;
@@ -83,7 +89,14 @@ impl Dialect for OpenAiResponses {
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
-        request::request(self, target, chat)
+        match &chat.origin {
+            Some(origin) => native::request(self, target, chat, origin),
+            None => request::request(self, target, chat),
+        }
+    }
+
+    fn speaks_responses(&self) -> bool {
+        true
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

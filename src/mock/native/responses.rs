@@ -92,6 +92,7 @@ const FIELDS: &[&str] = &[
     "prompt_cache_retention",
     "safety_identifier",
     "conversation",
+    "client_metadata",
     "context_management",
 ];
 
