@@ -53,6 +53,12 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// The provider's: it counts no tokens.
+    #[error("Provider {provider} counts no tokens. messages.estimate_tokens = true in the config switches an estimate on.")]
+    CountsNothing {
+        /// The provider.
+        provider: String,
+    },
     /// The provider's: it failed so often of late that it is left alone for a while.
     #[error("Provider {provider} failed too often of late; it is asked again in {} s.", seconds(*.retry_after))]
     Broken {
@@ -93,6 +99,7 @@ impl Error {
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } => StatusCode::UNAUTHORIZED,
+            Error::CountsNothing { .. } => StatusCode::NOT_IMPLEMENTED,
             Error::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Upstream(refusal) => {
                 StatusCode::from_u16(refusal.fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
@@ -105,9 +112,10 @@ impl Error {
         match self {
             Error::Request(_)
             | Error::ContentType(_)
-            | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::CountsNothing { .. }
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
+            Error::BodyTooLarge { .. } => ErrorType::RequestTooLarge,
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::ProviderUnset { .. } => ErrorType::NotFound,
             Error::NoKey { .. } => ErrorType::Authentication,
             Error::Broken { .. } => ErrorType::Overloaded,
@@ -132,6 +140,7 @@ impl Error {
             | Error::NoSuchModel(_)
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
+            | Error::CountsNothing { .. }
             | Error::Internal => HeaderMap::new(),
         }
     }
@@ -153,6 +162,7 @@ impl Error {
             Error::NoSuchModel(_) => body.param = Some("model"),
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
+            | Error::CountsNothing { provider }
             | Error::Broken { provider, .. } => {
                 body.provider = Some(provider);
             }

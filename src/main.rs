@@ -113,7 +113,10 @@ struct Normalize {
     /// Send the usage chunk, as if the client had asked for it
     #[arg(long)]
     include_usage: bool,
-    /// Write one chat.completion object instead of a stream
+    /// What the client speaks
+    #[arg(long, default_value = "chat-completions", value_name = "NAME")]
+    api: String,
+    /// Write one object instead of a stream
     #[arg(long)]
     object: bool,
     /// Write how it ended, what was mended and the usage as JSON
@@ -449,7 +452,7 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
     let options = filter::Options {
         dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
-        api: Api::default(),
+        api: api(&args.api)?,
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,
@@ -468,6 +471,15 @@ fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
         None => summarize(&report),
     }
     Ok(if report.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The API of that name.
+fn api(name: &str) -> Result<Api, Failure> {
+    let named = Api::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, api)| api);
+    named.ok_or_else(|| {
+        let names: Vec<&str> = Api::NAMES.iter().map(|(name, _)| *name).collect();
+        Failure::Usage(format!("there is no API \"{name}\"; expected one of {}", names.join(", ")))
+    })
 }
 
 /// The dialect of a recording: the provider's own, or the one that is named, with the provider's quirks.

@@ -4,6 +4,7 @@
 //! object. [`Api`] names them; an [`Encoder`] is what one request gets of it.
 
 pub mod chat_completions;
+pub mod messages;
 
 use chat_completions::{ErrorBody, Fold, ReasoningField, Stream};
 
@@ -16,6 +17,8 @@ pub enum Api {
     /// `POST /v1/chat/completions`.
     #[default]
     ChatCompletions,
+    /// `POST /v1/messages`.
+    Messages,
 }
 
 /// Turns the events of one answer into what its client gets.
@@ -26,6 +29,11 @@ pub trait Encoder: Send {
     /// Appends what the client gets for one event: a stream for each, an object at the end of a complete
     /// answer.
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// Appends what keeps a silent stream alive.
+    fn keep_alive(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": keep-alive\n\n");
+    }
 
     /// How many bytes of the answer are held until its end; to bound memory.
     fn held(&self) -> usize {
@@ -46,6 +54,11 @@ impl Api {
                 let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
                 Ok((chat, encoder))
             }
+            Api::Messages => {
+                let chat = messages::read(body)?;
+                let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
+                Ok((chat, encoder))
+            }
         }
     }
 
@@ -59,13 +72,20 @@ impl Api {
         match (self, is_stream) {
             (Api::ChatCompletions, true) => Box::new(Stream::new(include_usage, reasoning)),
             (Api::ChatCompletions, false) => Box::new(Fold::new(reasoning)),
+            (Api::Messages, true) => Box::new(messages::Stream::default()),
+            (Api::Messages, false) => Box::new(messages::Fold::default()),
         }
     }
+
+    /// The APIs by their names on the command line.
+    pub const NAMES: &'static [(&'static str, Api)] =
+        &[("chat-completions", Api::ChatCompletions), ("messages", Api::Messages)];
 
     /// Appends the body of an HTTP error.
     pub fn write_error(self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         match self {
             Api::ChatCompletions => chat_completions::write_error(error, out),
+            Api::Messages => messages::write_error(error, out),
         }
     }
 }

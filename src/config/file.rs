@@ -50,6 +50,8 @@ pub struct File {
     #[serde(default)]
     pub(super) reasoning_memory: ReasoningMemoryFile,
     #[serde(default)]
+    pub(super) messages: MessagesFile,
+    #[serde(default)]
     pub(super) telemetry: TelemetryFile,
     #[serde(default)]
     pub(super) prices: BTreeMap<String, Price>,
@@ -80,6 +82,15 @@ pub(super) struct ProviderFile {
     /// What is different for one of its models.
     #[serde(default)]
     pub(super) per_model: BTreeMap<String, ProviderFile>,
+}
+
+/// `[messages]`: what is special to clients of Anthropic's Messages API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessagesFile {
+    /// Tokens are estimated where the provider does not count them: a quarter of the request's bytes.
+    #[serde(default)]
+    pub(super) estimate_tokens: bool,
 }
 
 /// `[providers.NAME.quirks]`.

@@ -68,6 +68,8 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
     pub reasoning_memory: Option<recall::Limits>,
+    /// Where a provider counts no tokens, `/v1/messages/count_tokens` estimates them.
+    pub estimate_tokens: bool,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
     /// Other files that were read: where keys stand.
@@ -191,6 +193,7 @@ impl Config {
                 breaker,
                 admin_listen,
                 reasoning_memory,
+                estimate_tokens: file.messages.estimate_tokens,
                 telemetry,
                 files,
             })
@@ -304,6 +307,7 @@ impl fmt::Display for Config {
             writeln!(f, "{alias} = {target}")?;
         }
         reasoning_memory::write(self.reasoning_memory, f)?;
+        writeln!(f, "\n[messages]\nestimate_tokens = {}", self.estimate_tokens)?;
         telemetry::write(&self.telemetry, f)
     }
 }

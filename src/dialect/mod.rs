@@ -21,6 +21,7 @@ pub use outgoing::{Outgoing, Target};
 
 use url::Url;
 
+use crate::chat::native::Native;
 use crate::chat::{Chat, RequestError};
 use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
@@ -41,6 +42,16 @@ pub trait Dialect: Send + Sync {
     /// The request that asks the target, streaming; without keys. What the dialect cannot express is the
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
+
+    /// True if a request in the words of Anthropic's Messages API goes on as it came.
+    fn speaks_messages(&self) -> bool {
+        false
+    }
+
+    /// The request that counts the tokens of one in those words, without keys; `None` if nobody counts them here.
+    fn count_tokens(&self, _target: &Target<'_>, _native: &Native) -> Option<Outgoing> {
+        None
+    }
 
     /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.
     fn models(&self, base_url: &Url) -> Option<Outgoing> {

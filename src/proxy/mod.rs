@@ -1,6 +1,6 @@
 //! The edge: everything that does I/O for an answer.
 //!
-//! [`serve`] listens; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
+//! [`serve`] listens; `handler` reads a request (`count` one that is only to be counted); its `plan` knows whom its `route` may lead to, how their
 //! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
 //! it for clients that forget, `answer` its client's hold on it, and `drain` the end
@@ -9,6 +9,7 @@
 mod admin;
 mod answer;
 mod attempt;
+mod count;
 mod drain;
 mod handler;
 mod health;
@@ -36,7 +37,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::serve::{Listener, ListenerExt};
 use drain::Drain;
 use tokio::net::{TcpListener, TcpStream};
@@ -226,7 +227,13 @@ fn router(app: Arc<App>) -> Router {
         // It watches itself: its answers end later than their handler.
         others.post(handler::chat_completions)
     };
+    let messages = MethodRouter::new()
+        .fallback(handler::wrong_method_of_messages)
+        .layer(watched.clone())
+        .post(handler::messages);
+    let count = post(count::count_tokens).fallback(handler::wrong_method_of_messages);
     let mut router = Router::new()
+        .route("/v1/messages/count_tokens", count)
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .merge(admin::health(&app.shared));
@@ -239,6 +246,7 @@ fn router(app: Arc<App>) -> Router {
         .layer(watched.clone())
         .route("/v1/chat/completions", chat())
         .route("/chat/completions", chat())
+        .route("/v1/messages", messages)
         .with_state(app)
         .layer(layers)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
@@ -151,15 +151,24 @@ impl Plan {
         let dialect = upstream.dialect.as_dialect();
         let mut restored = None;
         let notes = self.current.memory.as_ref().map(|memory| {
-            let authorization = self.headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+            let authorization = upstream::credential(&self.headers).map_or(&[][..], HeaderValue::as_bytes);
             let scope = Scope::new(&upstream.name, model, authorization);
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
             restored = memory.restore(&self.chat, &scope, dialect.quirks().is_foreign);
             notes
         });
         let chat = restored.as_ref().unwrap_or(&self.chat);
+        if let Some(native) = chat.native.as_deref()
+            && !dialect.speaks_messages()
+            && let Some(error) = &native.only_here
+        {
+            return Err(error.clone().into());
+        }
         let target = Target { provider: &upstream.name, base_url, model };
         let Outgoing { mut request, dropped } = dialect.request(&target, chat)?;
+        if chat.native.is_some() && dialect.speaks_messages() {
+            upstream::pass_betas(&self.headers, request.headers_mut());
+        }
         upstream::authorize(upstream, &self.headers, request.headers_mut())?;
         sign::sign(upstream, &mut request, SystemTime::now())?;
         let request = upstream::to_reqwest(request)?;

@@ -438,7 +438,7 @@ impl Relay {
 
     fn keep_alive(&mut self) {
         match self.limits.keep_alive_form {
-            KeepAliveForm::Comment => self.downstream.out.extend_from_slice(b": keep-alive\n\n"),
+            KeepAliveForm::Comment => self.downstream.encoder.keep_alive(&mut self.downstream.out),
             KeepAliveForm::Chunk => {
                 self.attempt.keep_alive(&mut self.downstream);
                 // It names the answer: from here on the client has a part of it.

@@ -13,6 +13,10 @@ use crate::error::Error;
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
+/// In which clients of Anthropic's API send their key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// The clients of one runtime, each a pool of connections: one for all upstreams that connect alike.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -82,10 +86,34 @@ pub(super) fn authorize(
                     headers.insert(name, value);
                 }
             }
+            if headers_have_no_key(upstream, headers)
+                && let Some(value) = client.get(X_API_KEY).and_then(|key| key.to_str().ok())
+            {
+                let mut value = HeaderValue::from_str(&format!("Bearer {value}")).map_err(|_| Error::Internal)?;
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
         }
     }
     headers.extend(upstream.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(())
+}
+
+/// True if the upstream wants a bearer token and the client sent none.
+fn headers_have_no_key(upstream: &Upstream, headers: &HeaderMap) -> bool {
+    own_header(upstream).is_none() && !headers.contains_key(AUTHORIZATION)
+}
+
+/// What tells a client's key: clients of some APIs send it in a header of their own.
+pub(super) fn credential(client: &HeaderMap) -> Option<&HeaderValue> {
+    client.get(AUTHORIZATION).or_else(|| client.get(X_API_KEY))
+}
+
+/// Passes on which additions to Anthropic's API the client wants, beside those of the request itself.
+pub(super) fn pass_betas(client: &HeaderMap, headers: &mut HeaderMap) {
+    for value in client.get_all(BETA) {
+        headers.append(BETA, value.clone());
+    }
 }
 
 fn own_header(upstream: &Upstream) -> Option<HeaderName> {
@@ -98,7 +126,7 @@ fn own_header(upstream: &Upstream) -> Option<HeaderName> {
 /// Refuses a request that would go out without any key although the provider wants one.
 pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) -> Result<(), Error> {
     let Some(variable) = &upstream.key_env else { return Ok(()) };
-    let given = client.contains_key(AUTHORIZATION)
+    let given = credential(client).is_some()
         || own_header(upstream).is_some_and(|name| client.contains_key(name))
         || !upstream.headers.is_empty();
     if upstream.key.is_some() || upstream.credentials.is_some() || given || upstream.is_set_up {

@@ -105,8 +105,11 @@ impl Inference {
             let mut attributes = vec![
                 KeyValue::new(semconv::OPERATION, "chat"),
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
-                KeyValue::new(semconv::API_TYPE, "chat_completions"),
             ];
+            // It names APIs of OpenAI's only.
+            if route.chat.native.is_none() {
+                attributes.push(KeyValue::new(semconv::API_TYPE, "chat_completions"));
+            }
             attributes.extend(span::parameters(route.chat));
             if capture.on_span() {
                 attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));
