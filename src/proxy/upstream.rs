@@ -79,29 +79,27 @@ pub(super) fn authorize(
         None => {
             // Without a key of ours the client's own is passed on.
             let names = [Some(AUTHORIZATION), own_header(upstream)];
-            for name in names.into_iter().flatten() {
+            for name in names.iter().cloned().flatten() {
                 if let Some(value) = client.get(&name) {
                     let mut value = value.clone();
                     value.set_sensitive(true);
                     headers.insert(name, value);
                 }
             }
-            if headers_have_no_key(upstream, headers)
-                && let Some(value) = client.get(X_API_KEY).and_then(|key| key.to_str().ok())
-            {
-                let mut value = HeaderValue::from_str(&format!("Bearer {value}")).map_err(|_| Error::Internal)?;
+            let has_none = !names.into_iter().flatten().any(|name| headers.contains_key(name));
+            if let Some(key) = client.get(X_API_KEY).and_then(|key| key.to_str().ok()).filter(|_| has_none) {
+                let (name, text) = match own_header(upstream) {
+                    Some(name) => (name, key.to_owned()),
+                    None => (AUTHORIZATION, format!("Bearer {key}")),
+                };
+                let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Internal)?;
                 value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
+                headers.insert(name, value);
             }
         }
     }
     headers.extend(upstream.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(())
-}
-
-/// True if the upstream wants a bearer token and the client sent none.
-fn headers_have_no_key(upstream: &Upstream, headers: &HeaderMap) -> bool {
-    own_header(upstream).is_none() && !headers.contains_key(AUTHORIZATION)
 }
 
 /// What tells a client's key: clients of some APIs send it in a header of their own.

@@ -395,11 +395,10 @@ fn source<'a>(block: &Members<'a>, place: &str) -> Result<Option<Cow<'a, str>>, 
 }
 
 fn call(block: &Members<'_>, place: &str, calls: &mut Vec<u8>) -> Result<(), RequestError> {
-    let word = |name: &str| {
-        let word = block.find(name).and_then(json::word);
-        word.ok_or_else(|| malformed(format!("{place}.{name}"), "a string"))
-    };
-    let (id, name) = (word("id")?, word("name")?);
+    let id = block.find("id").and_then(json::word);
+    let id = id.ok_or_else(|| malformed(format!("{place}.id"), "a string"))?;
+    // A model that forgot the name is told so by its tool's result.
+    let name = string(block, "name", place)?;
     let out = next(calls);
     out.push(b'{');
     text_member("id", &id, out);
