@@ -30,9 +30,9 @@ pub trait Encoder: Send {
     /// answer.
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
 
-    /// Appends what keeps a silent stream alive.
-    fn keep_alive(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b": keep-alive\n\n");
+    /// Appends what the API itself has to keep a silent stream alive; false if it has nothing.
+    fn keep_alive(&self, _out: &mut Vec<u8>) -> bool {
+        false
     }
 
     /// How many bytes of the answer are held until its end; to bound memory.

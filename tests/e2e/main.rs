@@ -18,6 +18,7 @@ mod early;
 mod headers;
 mod health;
 mod mended;
+mod messages;
 mod midstream;
 mod mistakes;
 mod models;

@@ -6,12 +6,12 @@ use crate::harness::{KEY, Mock, Proxy, Reply, check_error, client, within};
 use crate::support::contract::{Answer, Choice, End};
 use crate::support::plain;
 
-mod rows;
+pub mod rows;
 
 use rows::{BEDROCK, BUDGET, COHERE, GEMINI, NATIVES, Native, OLLAMA, RESPONSES};
 
-const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
-const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
+pub const WORDS: &str = "This comes from the mock provider inside millpond. Its 42 ducks 🦆";
+pub const THOUGHT: &str = "A short answer will do: quote the words, then the ducks 🦆, naïve as they are.";
 
 /// How many tokens the thought has.
 const THOUGHT_TOKENS: u64 = 16;
@@ -24,7 +24,7 @@ fn keys(name: &str) -> Option<String> {
 /// A proxy that keeps no reasoning.
 const FORGETFUL: &str = "[reasoning_memory]\nenabled = false\n";
 
-async fn start(more: &str) -> (Mock, Proxy) {
+pub async fn start(more: &str) -> (Mock, Proxy) {
     let mock = Mock::start().await;
     let provider = |native: &Native| {
         let Native { provider, dialect, base, .. } = native;

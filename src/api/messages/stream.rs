@@ -51,8 +51,9 @@ impl Encoder for Stream {
         self.blocks.held()
     }
 
-    fn keep_alive(&self, out: &mut Vec<u8>) {
+    fn keep_alive(&self, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        true
     }
 }
 
