@@ -4,8 +4,8 @@
 //! have been running for a while; the allocator's counts are per iteration as well.
 
 use divan::{AllocProfiler, Bencher};
-use millpond::api::Encoder;
-use millpond::api::chat_completions::{ReasoningField, Stream};
+use millpond::api::chat_completions::ReasoningField;
+use millpond::api::{Api, Encoder};
 use millpond::dialect::{AnyDialect, framer};
 use millpond::event::Event;
 use millpond::framing::FRAME_LIMIT;
@@ -66,12 +66,12 @@ fn main() {
 /// A pipeline with its encoder.
 struct Machine {
     pipeline: Pipeline,
-    stream: Stream,
+    stream: Box<dyn Encoder>,
     out: Vec<u8>,
 }
 
 impl Machine {
-    fn new(provider: &str) -> Machine {
+    fn new(api: Api, provider: &str) -> Machine {
         let (row, name) = provider.split_once('+').unwrap_or((provider, "openai-chat"));
         let row = Provider::find(row);
         let entry = row.and_then(|row| row.entry(name).or(row.dialects.first()));
@@ -86,7 +86,7 @@ impl Machine {
                 dialect.quirks(),
                 birth,
             ),
-            stream: Stream::new(true, ReasoningField::Both),
+            stream: api.encoder(true, true, ReasoningField::Both),
             out: Vec::with_capacity(4096),
         }
     }
@@ -101,11 +101,17 @@ impl Machine {
 
 fn per_frame(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str) {
     let bytes = |frame: &str| format!("{frame}\n\n").into_bytes();
-    per_bytes(bencher, provider, &bytes(first), &bytes(frame));
+    per_bytes(bencher, Api::ChatCompletions, provider, &bytes(first), &bytes(frame));
 }
 
-fn per_bytes(bencher: Bencher<'_, '_>, provider: &str, first: &[u8], frame: &[u8]) {
-    let mut machine = Machine::new(provider);
+/// The same for a client of Anthropic's API: at most twice the cost.
+fn per_frame_in_messages(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str) {
+    let bytes = |frame: &str| format!("{frame}\n\n").into_bytes();
+    per_bytes(bencher, Api::Messages, provider, &bytes(first), &bytes(frame));
+}
+
+fn per_bytes(bencher: Bencher<'_, '_>, api: Api, provider: &str, first: &[u8], frame: &[u8]) {
+    let mut machine = Machine::new(api, provider);
     machine.push(first);
     assert!(machine.push(frame) > 0, "the frame says something");
     bencher.bench_local(|| machine.push(divan::black_box(frame)));
@@ -135,12 +141,32 @@ fn message(name: &str, payload: &str) -> Vec<u8> {
 
 fn per_message(bencher: Bencher<'_, '_>, payload: &str) {
     let first = message("messageStart", r#"{"p":"abc","role":"assistant"}"#);
-    per_bytes(bencher, "bedrock", &first, &message("contentBlockDelta", payload));
+    per_bytes(bencher, Api::ChatCompletions, "bedrock", &first, &message("contentBlockDelta", payload));
 }
 
 #[divan::bench]
 fn text_openai(bencher: Bencher<'_, '_>) {
     per_frame(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_openai_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_anthropic_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "anthropic+anthropic", ANTHROPIC_START, ANTHROPIC_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_openrouter_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openrouter", OPENROUTER_REASONING, OPENROUTER_REASONING);
+}
+
+#[divan::bench]
+fn tool_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openai", TOOL_START, TOOL_MORE);
 }
 
 #[divan::bench]

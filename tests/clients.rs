@@ -1,5 +1,5 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
-//! in Node.
+//! in Node, with OpenAI's SDKs and with Anthropic's. Claude Code as well, if it is asked for: `--ignored`.
 //!
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
@@ -81,6 +81,23 @@ fn node_calls_tools_over_three_turns() {
     node("tools.mjs");
 }
 
+#[test]
+fn python_speaks_messages() {
+    python("messages.py");
+}
+
+#[test]
+fn node_speaks_messages() {
+    node("messages.mjs");
+}
+
+#[test]
+#[ignore = "it installs Claude Code, which is 380 MB"]
+fn claude_code_works_and_is_told_of_faults() {
+    install_node("claude-code", &sources().join("claude-code"));
+    node("claude-code.mjs");
+}
+
 fn python(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     let venv = INSTALLED.get_or_init(install_python);
@@ -94,7 +111,7 @@ fn python(script: &str) {
 
 fn node(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let folder = INSTALLED.get_or_init(install_node);
+    let folder = INSTALLED.get_or_init(|| install_node("node", &sources()));
     let mut command = clean(Path::new("node"));
     command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
     check(script, command);
@@ -168,17 +185,17 @@ fn install_python() -> PathBuf {
     venv
 }
 
-/// Installs the locked packages, unless they are there.
-fn install_node() -> PathBuf {
+/// Installs the packages that are locked in a folder into `clients/<name>`, unless they are there.
+fn install_node(name: &str, sources: &Path) -> PathBuf {
     let _lock = lock();
     let version = version("node", (20, 0), NODE_HELP);
     let files = ["package.json", "package-lock.json"];
-    let folder = scratch().join("node");
-    let pins: String = files.iter().map(|file| read(&sources().join(file))).collect();
+    let folder = scratch().join(name);
+    let pins: String = files.iter().map(|file| read(&sources.join(file))).collect();
     install(&folder, &format!("{version}{pins}"), || {
         fs::create_dir_all(&folder).expect("the target folder can be written");
         for file in files {
-            fs::copy(sources().join(file), folder.join(file)).expect("the target folder can be written");
+            fs::copy(sources.join(file), folder.join(file)).expect("the target folder can be written");
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);

@@ -52,6 +52,21 @@ fn without<'a>(list: &'a str, names: &[&str]) -> Cow<'a, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
+/// A list of parts; a text that stood in a list for its marker alone needs none, which not all providers take.
+fn write_content(list: &str, names: &[&str], out: &mut Vec<u8>) {
+    let text = match json::elements(list).as_slice() {
+        [only] => {
+            let part = Members::of(only);
+            part.find("text").filter(|_| part.find("type") == Some("\"text\""))
+        }
+        _ => None,
+    };
+    match text {
+        Some(text) => out.extend_from_slice(text.as_bytes()),
+        None => write_without(list, names, out),
+    }
+}
+
 fn write_without(list: &str, names: &[&str], out: &mut Vec<u8>) {
     out.push(b'[');
     for (at, element) in json::elements(list).into_iter().enumerate() {
@@ -65,7 +80,7 @@ fn write_without(list: &str, names: &[&str], out: &mut Vec<u8>) {
             json::write_string(name, out);
             out.push(b':');
             if name == "content" && value.starts_with('[') {
-                write_without(value, names, out);
+                write_content(value, names, out);
             } else {
                 out.extend_from_slice(value.as_bytes());
             }
