@@ -54,7 +54,9 @@ pub enum Error {
         hint: String,
     },
     /// The provider's: it counts no tokens.
-    #[error("Provider {provider} counts no tokens. messages.estimate_tokens = true in the config switches an estimate on.")]
+    #[error(
+        "Provider {provider} counts no tokens. messages.estimate_tokens = true in the config switches an estimate on."
+    )]
     CountsNothing {
         /// The provider.
         provider: String,

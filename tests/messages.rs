@@ -17,7 +17,9 @@ use millpond::provider::Provider;
 use serde_json::{Map, Value, json};
 use support::contract::{self, End};
 use support::messages::{Message, as_object, check_error, check_object, check_stream, object, says, stream};
-use support::{Case, Random, cut, difference, entries, file_name, frame_ends, golden_bodies, in_parallel, read};
+use support::{
+    Case, Random, cut, difference, entries, file_name, frame_ends, golden_bodies, in_parallel, read,
+};
 use url::Url;
 
 /// What a client understands of a body, if all of its forms agree.
@@ -26,7 +28,8 @@ fn obey(dialect: AnyDialect, body: &[u8]) -> Result<Message, String> {
     let message = check_stream(&bytes)?;
     says(&message, &contract::check_stream(&support::stream(dialect, [body]), true)?)?;
     let whole = check_object(&object(dialect, body)).map_err(|rule| format!("as an object, {rule}"))?;
-    let same = if message.end == End::Complete { whole == as_object(&message) } else { whole.end == message.end };
+    let same =
+        if message.end == End::Complete { whole == as_object(&message) } else { whole.end == message.end };
     if !same {
         return Err(format!("the object says {whole:?}, the stream {message:?}"));
     }
@@ -196,7 +199,8 @@ fn messages_in_and_messages_out_lose_nothing() {
         told += 1;
         let mut content = as_object(&message).content;
         // What the API itself has no block for is sealed, and of no use to it.
-        content.retain(|block| !block["data"].as_str().is_some_and(|data| data.starts_with("millpond.part:")));
+        content
+            .retain(|block| !block["data"].as_str().is_some_and(|data| data.starts_with("millpond.part:")));
         let text = String::from_utf8_lossy(body);
         for block in &content {
             for name in ["signature", "data"] {
@@ -205,7 +209,11 @@ fn messages_in_and_messages_out_lose_nothing() {
             }
             for citation in block["citations"].as_array().into_iter().flatten() {
                 let cited = citation["cited_text"].as_str().unwrap_or_default();
-                assert!(text.contains(&serde_json::to_string(cited).unwrap()), "{}: {citation}", case.label());
+                assert!(
+                    text.contains(&serde_json::to_string(cited).unwrap()),
+                    "{}: {citation}",
+                    case.label()
+                );
             }
         }
         let request = json!({
@@ -214,10 +222,8 @@ fn messages_in_and_messages_out_lose_nothing() {
             "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": content}],
         });
         let back = sent("anthropic", &messages::read(request.to_string().as_bytes()).unwrap());
-        let kept: Vec<&Value> = content
-            .iter()
-            .filter(|block| block["signature"] != "" && block["text"] != "")
-            .collect();
+        let kept: Vec<&Value> =
+            content.iter().filter(|block| block["signature"] != "" && block["text"] != "").collect();
         let sent_back = back["messages"][1]["content"].as_array().cloned().unwrap_or_default();
         assert_eq!(sent_back.iter().collect::<Vec<_>>(), kept, "{}", case.label());
     }
@@ -251,7 +257,11 @@ fn reasoning_of_others_comes_back() {
             for name in ["signature", "data"] {
                 let Some(proof) = detail[name].as_str().filter(|proof| !proof.is_empty()) else { continue };
                 told += 1;
-                assert!(back.contains(&format!("\"{name}\":\"{proof}\"")), "{}: {proof} in {back}", case.label());
+                assert!(
+                    back.contains(&format!("\"{name}\":\"{proof}\"")),
+                    "{}: {proof} in {back}",
+                    case.label()
+                );
             }
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn authorize(
         None => {
             // Without a key of ours the client's own is passed on.
             let names = [Some(AUTHORIZATION), own_header(upstream)];
-            for name in names.iter().cloned().flatten() {
+            for name in names.iter().flatten().cloned() {
                 if let Some(value) = client.get(&name) {
                     let mut value = value.clone();
                     value.set_sensitive(true);

@@ -93,9 +93,7 @@ async fn tools_in_three_turns_with_reasoning_that_comes_back() {
     let (mock, proxy) = start(FORGETFUL).await;
     for native in NATIVES {
         for stream in [true, false] {
-            let tool = |name: &str, key: &str| {
-                json!({"name": name, "input_schema": {"type": "object", "properties": {key: {"type": "string"}}}})
-            };
+            let tool = |name: &str, key: &str| json!({"name": name, "input_schema": {"type": "object", "properties": {key: {"type": "string"}}}});
             let mut body = ask_thinking(&native, stream);
             body["messages"][0]["content"] = json!("What is up? Use the tools one by one.");
             body["tools"] = json!([tool("weather", "city"), tool("clock", "zone")]);
@@ -239,7 +237,8 @@ async fn silence_is_bridged_with_pings() {
         let (mut upstream, proxy) = scripted(&config).await;
         let mut client = Client::connect(proxy.address).await;
         let body = ask("m", true).to_string();
-        let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json";
+        let head =
+            "POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json";
         client.send(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
         let (mut connection, _) = upstream.request().await;
         connection.begin().await;
@@ -342,7 +341,11 @@ async fn tokens_are_counted_where_they_can_be() {
         let serve = async {
             let (mut connection, request) = upstream.request().await;
             let headers = [("content-type", "application/json"), ("connection", "close")];
-            let told = if status == 200 { "{\"input_tokens\": 7}" } else { "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Busy\"}}" };
+            let told = if status == 200 {
+                "{\"input_tokens\": 7}"
+            } else {
+                "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Busy\"}}"
+            };
             connection.write(response(answer, &headers, told)).await;
             connection.closed().await;
             request
@@ -359,7 +362,8 @@ async fn tokens_are_counted_where_they_can_be() {
         }
     }
     body["model"] = json!("chat/m");
-    let error = refused(&proxy.send("POST", path, &post, body.to_string()).await, 501, "invalid_request_error");
+    let error =
+        refused(&proxy.send("POST", path, &post, body.to_string()).await, 501, "invalid_request_error");
     assert!(error["message"].as_str().unwrap().contains("estimate_tokens"), "{error}");
     let proxy = Proxy::start(&format!("[messages]\nestimate_tokens = true\n{providers}")).await;
     let text = body.to_string();

@@ -63,13 +63,8 @@ pub fn stream<'a>(dialect: AnyDialect, pieces: impl IntoIterator<Item = &'a [u8]
 
 /// The object that a client of the API gets for a body, or the error in its place.
 pub fn object(dialect: AnyDialect, body: &[u8]) -> Vec<u8> {
-    let options = Options {
-        dialect,
-        api: Api::Messages,
-        include_usage: true,
-        object: true,
-        frame_limit: FRAME_LIMIT,
-    };
+    let options =
+        Options { dialect, api: Api::Messages, include_usage: true, object: true, frame_limit: FRAME_LIMIT };
     let mut out = Vec::new();
     filter::normalize(options, &mut &*body, &mut out).unwrap();
     out
@@ -118,7 +113,10 @@ impl Reader {
             "message_start" => {
                 self.has_begun = true;
                 let message = &data["message"];
-                ensure(message["content"] == json!([]) && message["stop_reason"].is_null(), "a full beginning")?;
+                ensure(
+                    message["content"] == json!([]) && message["stop_reason"].is_null(),
+                    "a full beginning",
+                )?;
                 check_envelope(message)?;
                 self.message.id = message["id"].as_str().unwrap().to_owned();
                 self.message.model = message["model"].as_str().unwrap().to_owned();
@@ -208,8 +206,7 @@ fn check_envelope(message: &Value) -> Result<(), String> {
 }
 
 fn check_usage(usage: &Value) -> Result<(), String> {
-    let names =
-        ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+    let names = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
     ensure(names.iter().all(|name| usage[name].is_u64()), "a count is missing")
 }
 
@@ -217,7 +214,9 @@ fn check_usage(usage: &Value) -> Result<(), String> {
 fn check_begun(block: &Value) -> Result<(), String> {
     match block["type"].as_str().ok_or("a block without a type")? {
         "text" => ensure(block["text"] == "", "text in the beginning"),
-        "thinking" => ensure(block["thinking"] == "" && block["signature"] == "", "thoughts in the beginning"),
+        "thinking" => {
+            ensure(block["thinking"] == "" && block["signature"] == "", "thoughts in the beginning")
+        }
         "tool_use" => {
             // A name that the upstream never told is empty in chat completions as well.
             let has_id = block["id"].as_str().is_some_and(|text| !text.is_empty());
@@ -248,7 +247,8 @@ fn add(block: &mut Value, delta: &Value) -> Result<(), String> {
     if of == "tool_use" && block["type"] != "tool_use" {
         // A tool of the provider's own: its input comes in one piece.
         ensure(block["input"] == json!({}), "an input of something else")?;
-        block["input"] = serde_json::from_str(piece).map_err(|error| format!("an input of a tool: {error}"))?;
+        block["input"] =
+            serde_json::from_str(piece).map_err(|error| format!("an input of a tool: {error}"))?;
         return Ok(());
     }
     ensure(block["type"] == of, "a delta of another block")?;
@@ -278,7 +278,13 @@ pub fn says(message: &Message, answer: &Answer) -> Result<(), String> {
     let text = joined("text", "text");
     // What waited for the end of a call when a fault came is left out.
     let is_cut = answer.end != End::Complete;
-    let same = if is_cut { is_mixed || both.starts_with(&text) } else if is_mixed { text.len() == both.len() } else { text == both };
+    let same = if is_cut {
+        is_mixed || both.starts_with(&text)
+    } else if is_mixed {
+        text.len() == both.len()
+    } else {
+        text == both
+    };
     if !same {
         return Err(format!("the text is {text:?}, in chat completions {both:?}"));
     }

@@ -214,7 +214,8 @@ impl Blocks {
     }
 
     fn text(&mut self, text: &str, refusal: bool, to: &mut dyn Writer) {
-        let goes_on = matches!(self.open, Open::Text { is_refusal, is_cited: false } if is_refusal == refusal);
+        let goes_on =
+            matches!(self.open, Open::Text { is_refusal, is_cited: false } if is_refusal == refusal);
         if !goes_on {
             self.close(to);
             to.open(Block::Text);

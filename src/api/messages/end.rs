@@ -24,9 +24,14 @@ pub(super) struct Ending {
 impl Ending {
     /// Reads the end of a choice; `has_refused` is true if the model refused in words.
     pub(super) fn of(finish: &Finish<'_>, has_refused: bool) -> Ending {
-        let own = OWN.into_iter().find(|(word, means)| finish.native == Some(word) && finish.reason == *means);
+        let own =
+            OWN.into_iter().find(|(word, means)| finish.native == Some(word) && finish.reason == *means);
         let copy = |fields: &[Field<'_>]| -> Vec<Field<'static>> {
-            fields.iter().filter(|field| field.value != "null").map(|field| field.clone().into_owned()).collect()
+            fields
+                .iter()
+                .filter(|field| field.value != "null")
+                .map(|field| field.clone().into_owned())
+                .collect()
         };
         let mut beside = copy(finish.unknown.choice);
         beside.retain(|field| matches!(field.name.as_ref(), "stop_sequence" | "stop_details"));

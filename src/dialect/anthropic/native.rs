@@ -130,7 +130,8 @@ fn heal_message(raw: &str) -> Option<Vec<u8>> {
     let content = message.find("content").filter(|content| content.starts_with('['))?;
     let blocks = json::elements(content);
     let healed: Vec<Cow<'_, str>> = blocks.iter().filter_map(|raw| heal_block(raw)).collect();
-    let is_well = healed.len() == blocks.len() && healed.iter().all(|block| matches!(block, Cow::Borrowed(_)));
+    let is_well =
+        healed.len() == blocks.len() && healed.iter().all(|block| matches!(block, Cow::Borrowed(_)));
     if is_well {
         return None;
     }

@@ -52,7 +52,7 @@ async function tool(check) {
   const { code, result, num_turns } = await ask(model("openai"), "Read");
   check.equal(code, 0, "the exit");
   check.that(result.startsWith("The tool says: “Error: "), `it says ${result}`);
-  check.equal(num_turns, 2, "the turns");
+  check.that(num_turns >= 2, `${num_turns} turns`);
 }
 
 async function fault(name, words, check) {

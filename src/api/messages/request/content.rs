@@ -124,7 +124,9 @@ impl Messages {
                 let word = |name: &str| block.find(name).and_then(json::word).unwrap_or_default();
                 let head = format!("{} ({})\n", word("title"), word("source"));
                 let mut texts = Vec::new();
-                for (place, block) in blocks(given(block, "content").unwrap_or("[]"), &format!("{place}.content"))? {
+                for (place, block) in
+                    blocks(given(block, "content").unwrap_or("[]"), &format!("{place}.content"))?
+                {
                     texts.extend(block.find("text").and_then(json::word));
                     if kind(&block) != "text" {
                         return Err(malformed(place, "a block of type text"));
@@ -138,7 +140,12 @@ impl Messages {
         Ok(())
     }
 
-    fn document(&mut self, block: &Members<'_>, place: &str, parts: &mut Vec<Part>) -> Result<(), RequestError> {
+    fn document(
+        &mut self,
+        block: &Members<'_>,
+        place: &str,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), RequestError> {
         let title = block.find("title").and_then(json::word);
         let inner = object(block, "source");
         match kind(&inner).as_ref() {
@@ -164,7 +171,12 @@ impl Messages {
 
     /// A tool's result becomes a message of its own; APIs take text there and nothing else, so images follow
     /// with the user's words.
-    fn result(&mut self, block: &Members<'_>, place: &str, parts: &mut Vec<Part>) -> Result<(), RequestError> {
+    fn result(
+        &mut self,
+        block: &Members<'_>,
+        place: &str,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), RequestError> {
         let id = block.find("tool_use_id").and_then(json::word);
         let id = id.ok_or_else(|| malformed(format!("{place}.tool_use_id"), "the id of a tool call"))?;
         let mut inner = Vec::new();
@@ -384,9 +396,9 @@ fn source<'a>(block: &Members<'a>, place: &str) -> Result<Option<Cow<'a, str>>, 
     let source = object(block, "source");
     let word = |name: &str| source.find(name).and_then(json::word);
     let url = match kind(&source).as_ref() {
-        "base64" => word("media_type").zip(word("data")).map(|(media_type, data)| {
-            Cow::Owned(format!("data:{media_type};base64,{data}"))
-        }),
+        "base64" => word("media_type")
+            .zip(word("data"))
+            .map(|(media_type, data)| Cow::Owned(format!("data:{media_type};base64,{data}"))),
         "url" => word("url"),
         "file" => return Ok(None),
         _ => None,

@@ -28,7 +28,8 @@ pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
     let mut fields = vec![field("messages", messages)];
     let only_in_settings = settings::read(&members, &mut fields)?;
     let own = members.0.iter().filter(|(name, _)| !OURS.contains(&name.as_ref()));
-    let own = own.map(|(name, value)| Field { name: name.clone(), value: Cow::Borrowed(*value) }.into_owned());
+    let own =
+        own.map(|(name, value)| Field { name: name.clone(), value: Cow::Borrowed(*value) }.into_owned());
     let native = Native { fields: own.collect(), only_here: only_in_settings.or(only_in_content) };
     Ok(Chat {
         model,

@@ -6,7 +6,8 @@ use crate::json::{self, Field, Members};
 
 /// The longest name of a user that OpenAI takes.
 const USER_AT_MOST: usize = 64;
-const ONLY_HERE: &str = "only providers that speak Anthropic's Messages API have it. Leave it out, or ask one of them.";
+const ONLY_HERE: &str =
+    "only providers that speak Anthropic's Messages API have it. Leave it out, or ask one of them.";
 
 /// Reads the settings into the fields of a chat. Returns why no provider of another API can be asked this.
 pub(super) fn read(
@@ -48,7 +49,8 @@ pub(super) fn read(
         fields.push(field("service_tier", b"\"default\"".to_vec()));
     }
     let hosted = ["mcp_servers", "container"];
-    let hosted = hosted.into_iter().find(|name| members.find(name).is_some_and(|raw| !json::says_nothing(raw)));
+    let hosted =
+        hosted.into_iter().find(|name| members.find(name).is_some_and(|raw| !json::says_nothing(raw)));
     Ok(only_here.or_else(|| hosted.map(|name| RequestError::unsupported(name, ONLY_HERE))))
 }
 
@@ -155,7 +157,9 @@ fn reasoning(members: &Members<'_>, fields: &mut Vec<Field<'static>>) -> Result<
         },
         _ => return Err(malformed("thinking.type", "one of enabled, adaptive, disabled")),
     }
-    if effort.is_some_and(|raw| json::word(raw).as_deref().and_then(crate::chat::settings::Effort::of).is_none()) {
+    if effort
+        .is_some_and(|raw| json::word(raw).as_deref().and_then(crate::chat::settings::Effort::of).is_none())
+    {
         return Err(malformed("output_config.effort", "one of low, medium, high, xhigh, max"));
     }
     out.push(b'}');
@@ -165,12 +169,16 @@ fn reasoning(members: &Members<'_>, fields: &mut Vec<Field<'static>>) -> Result<
 
 fn format(members: &Members<'_>, fields: &mut Vec<Field<'static>>) -> Result<(), RequestError> {
     let config = object(members, "output_config");
-    let Some(raw) = given(&config, "format").or_else(|| given(members, "output_format")) else { return Ok(()) };
+    let Some(raw) = given(&config, "format").or_else(|| given(members, "output_format")) else {
+        return Ok(());
+    };
     let format = Members::of(raw);
     let schema = format.find("schema").filter(|raw| raw.starts_with('{'));
     let schema = schema.filter(|_| kind(&format) == "json_schema");
-    let schema = schema.ok_or_else(|| malformed("output_config.format", "of type json_schema with a schema"))?;
-    let mut out = Vec::from(b"{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"strict\":true");
+    let schema =
+        schema.ok_or_else(|| malformed("output_config.format", "of type json_schema with a schema"))?;
+    let mut out =
+        Vec::from(b"{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"strict\":true");
     member("schema", schema, &mut out);
     out.extend_from_slice(b"}}");
     fields.push(field("response_format", out));
