@@ -9,7 +9,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
-use super::handler::{X_REQUEST_ID, check_content_type, json, named, read_body, respond};
+use super::access::Client;
+use super::handler::{X_REQUEST_ID, admit, json, named, read_body, respond};
 use super::route::{RouteTarget, route};
 use super::{App, Current, upstream};
 use crate::api::{Api, messages};
@@ -32,13 +33,15 @@ pub(super) async fn count_tokens(State(app): State<Arc<App>>, request: Request) 
 }
 
 async fn count(current: &Current, headers: &HeaderMap, body: Body) -> Result<Response, Error> {
-    check_content_type(headers)?;
+    let client = admit(current, headers)?;
     let body = read_body(headers, body, current.config.limits.body_bytes).await?;
     let chat = messages::read(&body)?;
+    client.check_model(&chat.model)?;
+    let headers = &client.for_providers(headers);
     let route = route(&current.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
     let native = chat.native.as_deref().ok_or(Error::Internal)?;
     for target in &route.targets {
-        if let Some(asked) = ask(current, target, native, headers).await {
+        if let Some(asked) = ask(current, target, native, headers, &client).await {
             return asked;
         }
     }
@@ -55,16 +58,17 @@ async fn ask(
     current: &Current,
     target: &RouteTarget<'_>,
     native: &Native,
-    client: &HeaderMap,
+    headers: &HeaderMap,
+    client: &Client,
 ) -> Option<Result<Response, Error>> {
     let RouteTarget { upstream, model, .. } = *target;
     let base_url = upstream.base_url.as_ref().ok()?; // It is not set up, so it counts nothing.
     let asked = Target { provider: &upstream.name, base_url, model };
     let Outgoing { mut request, .. } = upstream.dialect.as_dialect().count_tokens(&asked, native)?;
-    upstream::pass_betas(client, request.headers_mut());
+    upstream::pass_betas(headers, request.headers_mut());
     let send = async {
-        upstream::check_key(upstream, model, client)?;
-        upstream::authorize(upstream, client, request.headers_mut())?;
+        upstream::check_key(upstream, model, headers, client)?;
+        upstream::authorize(upstream, headers, request.headers_mut())?;
         let request = upstream::to_reqwest(request)?;
         let sent = current.clients.of(upstream).execute(request);
         let limit = upstream.deadlines.response;

@@ -1,5 +1,6 @@
 //! `POST /v1/messages`: clients of Anthropic's API, whatever the provider behind speaks.
 
+use millpond::config::KeyHash;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -237,8 +238,7 @@ async fn silence_is_bridged_with_pings() {
         let (mut upstream, proxy) = scripted(&config).await;
         let mut client = Client::connect(proxy.address).await;
         let body = ask("m", true).to_string();
-        let head =
-            "POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json";
+        let head = "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
         client.send(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
         let (mut connection, _) = upstream.request().await;
         connection.begin().await;
@@ -369,4 +369,31 @@ async fn tokens_are_counted_where_they_can_be() {
     let text = body.to_string();
     let reply = proxy.send("POST", path, &post, text.clone()).await;
     assert_eq!(reply.json(), json!({"input_tokens": text.len().div_ceil(4)}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_millponds_own_goes_nowhere() {
+    let mut upstream = Upstream::start().await;
+    let hash = KeyHash::of(b"mp-of-a-test");
+    let entry = provider("claude", upstream.address, "dialect = \"anthropic\"");
+    let proxy =
+        Proxy::start(&format!("default_provider = \"claude\"\n[keys.one]\nhash = \"{hash}\"\n{entry}")).await;
+    let body = ask("m", true);
+    for key in [("x-api-key", "mp-other"), ("authorization", "Bearer mp-other")] {
+        refused(&send(&proxy, &body, &[key]).await, 401, "authentication_error");
+        let post = [("content-type", "application/json"), key];
+        let count = proxy.send("POST", "/v1/messages/count_tokens", &post, body.to_string()).await;
+        refused(&count, 401, "authentication_error");
+    }
+    let serve = async {
+        let (mut connection, request) = upstream.request().await;
+        connection.write(response("400 No", &[("connection", "close")], "{}")).await;
+        connection.closed().await;
+        request
+    };
+    let headers = [("x-api-key", "mp-of-a-test"), ("anthropic-beta", "other")];
+    let (reply, request) = tokio::join!(send(&proxy, &body, &headers), serve);
+    refused(&reply, 400, "invalid_request_error");
+    assert_eq!((request.header("x-api-key"), request.header("authorization")), (None, None));
+    assert_eq!(request.header("anthropic-beta"), Some("other"));
 }
