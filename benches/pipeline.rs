@@ -110,6 +110,12 @@ fn per_frame_as_responses(bencher: Bencher<'_, '_>, provider: &str, first: &str,
     per_bytes(bencher, Api::Responses, provider, &bytes(first), &bytes(frame));
 }
 
+/// The same for a client of Anthropic's API: at most twice the cost.
+fn per_frame_in_messages(bencher: Bencher<'_, '_>, provider: &str, first: &str, frame: &str) {
+    let bytes = |frame: &str| format!("{frame}\n\n").into_bytes();
+    per_bytes(bencher, Api::Messages, provider, &bytes(first), &bytes(frame));
+}
+
 fn per_bytes(bencher: Bencher<'_, '_>, api: Api, provider: &str, first: &[u8], frame: &[u8]) {
     let mut machine = Machine::new(api, provider);
     machine.push(first);
@@ -147,6 +153,26 @@ fn per_message(bencher: Bencher<'_, '_>, payload: &str) {
 #[divan::bench]
 fn text_openai(bencher: Bencher<'_, '_>) {
     per_frame(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_openai_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openai", OPENAI_TEXT, OPENAI_TEXT);
+}
+
+#[divan::bench]
+fn text_anthropic_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "anthropic+anthropic", ANTHROPIC_START, ANTHROPIC_TEXT);
+}
+
+#[divan::bench]
+fn reasoning_openrouter_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openrouter", OPENROUTER_REASONING, OPENROUTER_REASONING);
+}
+
+#[divan::bench]
+fn tool_in_messages(bencher: Bencher<'_, '_>) {
+    per_frame_in_messages(bencher, "openai", TOOL_START, TOOL_MORE);
 }
 
 #[divan::bench]

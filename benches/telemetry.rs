@@ -82,7 +82,7 @@ impl Scene {
             .unwrap(),
             url: "http://127.0.0.1:9/v1/chat/completions".parse().unwrap(),
             headers,
-            identity: Identity { id: "chatcmpl-1".into(), model: "m-2026".into(), created: 1 },
+            identity: Identity { id: "chatcmpl-1".into(), model: "m-2026".into(), created: 1, counted: None },
             usage: Usage::read(
                 r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4}}"#,
             )

@@ -72,6 +72,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// The provider's: it counts no tokens.
+    #[error(
+        "Provider {provider} counts no tokens. messages.estimate_tokens = true in the config switches an estimate on."
+    )]
+    CountsNothing {
+        /// The provider.
+        provider: String,
+    },
     /// The provider's: it failed so often of late that it is left alone for a while.
     #[error("Provider {provider} failed too often of late; it is asked again in {} s.", seconds(*.retry_after))]
     Broken {
@@ -197,6 +205,7 @@ impl Error {
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => StatusCode::FORBIDDEN,
+            Error::CountsNothing { .. } => StatusCode::NOT_IMPLEMENTED,
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -212,9 +221,10 @@ impl Error {
         match self {
             Error::Request(_)
             | Error::ContentType(_)
-            | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::CountsNothing { .. }
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
+            Error::BodyTooLarge { .. } => ErrorType::RequestTooLarge,
             Error::NoSuchPath(_)
             | Error::NoSuchModel(_)
             | Error::NoSuchResponse(_)
@@ -253,6 +263,7 @@ impl Error {
             | Error::NoSuchResponse(_)
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
+            | Error::CountsNothing { .. }
             | Error::Internal => HeaderMap::new(),
         }
     }
@@ -274,6 +285,7 @@ impl Error {
             Error::NoSuchModel(_) | Error::ModelNotAllowed(_) => body.param = Some("model"),
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
+            | Error::CountsNothing { provider }
             | Error::Broken { provider, .. }
             | Error::Limited(Limited { limit: Limit::Provider(provider), .. }) => {
                 body.provider = Some(provider);

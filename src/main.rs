@@ -114,8 +114,8 @@ struct Normalize {
     /// The dialect of the recording
     #[arg(long, value_name = "NAME")]
     dialect: Option<String>,
-    /// What the client speaks: chat_completions or responses
-    #[arg(long, value_name = "NAME", default_value = "chat_completions")]
+    /// What the client speaks: chat-completions, responses or messages
+    #[arg(long, value_name = "NAME", default_value = "chat-completions")]
     api: String,
     /// Send the usage chunk, as if the client had asked for it
     #[arg(long)]
@@ -529,8 +529,7 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
     let options = filter::Options {
         dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
-        api: Api::named(&args.api)
-            .ok_or_else(|| Failure::Usage(format!("there is no API \"{}\"", args.api)))?,
+        api: api(&args.api)?,
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,
@@ -549,6 +548,15 @@ fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
         None => summarize(&report),
     }
     Ok(if report.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The API of that name.
+fn api(name: &str) -> Result<Api, Failure> {
+    let named = Api::NAMES.iter().find(|(known, _)| *known == name).map(|&(_, api)| api);
+    named.ok_or_else(|| {
+        let names: Vec<&str> = Api::NAMES.iter().map(|(name, _)| *name).collect();
+        Failure::Usage(format!("there is no API \"{name}\"; expected one of {}", names.join(", ")))
+    })
 }
 
 /// The dialect of a recording: the provider's own, or the one that is named, with the provider's quirks.

@@ -1,5 +1,5 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
-//! in Node.
+//! in Node, with OpenAI's SDKs and with Anthropic's. Claude Code as well, if it is asked for: `--ignored`.
 //!
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
@@ -100,11 +100,8 @@ fn node_calls_tools_over_three_turns() {
 #[test]
 #[ignore = "installs 400 MB"]
 fn codex_works_in_front_of_every_provider() {
-    let node = install_node();
-    let folder = {
-        let _lock = lock();
-        install_npm("codex", &sources().join("codex"))
-    };
+    let node = install_node("node", &sources());
+    let folder = install_node("codex", &sources().join("codex"));
     let home = scratch().join("codex-home");
     fs::create_dir_all(&home).expect("the target folder can be written");
     let mut command = clean(Path::new("node"));
@@ -114,6 +111,23 @@ fn codex_works_in_front_of_every_provider() {
         .env("CODEX", folder)
         .env("CODEX_HOME", home);
     check("codex.mjs", command);
+}
+
+#[test]
+fn python_speaks_messages() {
+    python("messages.py");
+}
+
+#[test]
+fn node_speaks_messages() {
+    node("messages.mjs");
+}
+
+#[test]
+#[ignore = "it installs Claude Code, which is 380 MB"]
+fn claude_code_works_and_is_told_of_faults() {
+    install_node("claude-code", &sources().join("claude-code"));
+    node("claude-code.mjs");
 }
 
 fn python(script: &str) {
@@ -129,7 +143,7 @@ fn python(script: &str) {
 
 fn node(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let folder = INSTALLED.get_or_init(install_node);
+    let folder = INSTALLED.get_or_init(|| install_node("node", &sources()));
     let mut command = clean(Path::new("node"));
     command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
     check(script, command);
@@ -203,14 +217,9 @@ fn install_python() -> PathBuf {
     venv
 }
 
-/// Installs the locked packages, unless they are there.
-fn install_node() -> PathBuf {
+/// Installs the packages that are locked in a folder into `clients/<name>`, unless they are there.
+fn install_node(name: &str, from: &Path) -> PathBuf {
     let _lock = lock();
-    install_npm("node", &sources())
-}
-
-/// Installs what a folder locks below the target folder, unless it is there.
-fn install_npm(name: &str, from: &Path) -> PathBuf {
     let version = version("node", (20, 0), NODE_HELP);
     let files = ["package.json", "package-lock.json"];
     let folder = scratch().join(name);

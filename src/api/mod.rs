@@ -4,6 +4,7 @@
 //! object. [`Api`] names them; an [`Encoder`] is what one request gets of it.
 
 pub mod chat_completions;
+pub mod messages;
 pub mod responses;
 
 use chat_completions::{ErrorBody, Fold, ReasoningField, Stream};
@@ -19,6 +20,8 @@ pub enum Api {
     ChatCompletions,
     /// `POST /v1/responses`.
     Responses,
+    /// `POST /v1/messages`.
+    Messages,
 }
 
 /// Turns the events of one answer into what its client gets.
@@ -29,6 +32,11 @@ pub trait Encoder: Send {
     /// Appends what the client gets for one event: a stream for each, an object at the end of a complete
     /// answer.
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// Appends what the API itself has to keep a silent stream alive; false if it has nothing.
+    fn keep_alive(&self, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 
     /// How many bytes of the answer are held until its end; to bound memory.
     fn held(&self) -> usize {
@@ -50,6 +58,11 @@ impl Api {
                 Ok((chat, encoder))
             }
             Api::Responses => Ok(responses::Reading::of(body)?.with(None, None)),
+            Api::Messages => {
+                let chat = messages::read(body)?;
+                let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
+                Ok((chat, encoder))
+            }
         }
     }
 
@@ -65,26 +78,23 @@ impl Api {
             (Api::ChatCompletions, false) => Box::new(Fold::new(reasoning)),
             (Api::Responses, true) => Box::new(responses::Stream::default()),
             (Api::Responses, false) => Box::new(responses::Object::default()),
+            (Api::Messages, true) => Box::new(messages::Stream::default()),
+            (Api::Messages, false) => Box::new(messages::Fold::default()),
         }
     }
 
-    /// The API of that name.
-    pub fn named(name: &str) -> Option<Api> {
-        [Api::ChatCompletions, Api::Responses].into_iter().find(|api| api.name() == name)
-    }
-
-    /// Its name, in telemetry as well.
-    pub fn name(self) -> &'static str {
-        match self {
-            Api::ChatCompletions => "chat_completions",
-            Api::Responses => "responses",
-        }
-    }
+    /// The APIs by their names on the command line.
+    pub const NAMES: &'static [(&'static str, Api)] = &[
+        ("chat-completions", Api::ChatCompletions),
+        ("responses", Api::Responses),
+        ("messages", Api::Messages),
+    ];
 
     /// Appends the body of an HTTP error.
     pub fn write_error(self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         match self {
             Api::ChatCompletions | Api::Responses => chat_completions::write_error(error, out),
+            Api::Messages => messages::write_error(error, out),
         }
     }
 }

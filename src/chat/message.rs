@@ -147,21 +147,26 @@ pub struct ToolCall<'a> {
 }
 
 impl ToolCall<'_> {
-    /// The arguments as the text of a JSON object. What is none is wrapped into one, so that a conversation
-    /// goes on in which a model made a mistake.
+    /// The arguments as the text of a JSON object.
     pub fn object(&self) -> Cow<'_, str> {
-        let text = self.arguments.trim();
-        if matches!(text, "" | "null") {
-            return Cow::Borrowed("{}");
-        }
-        if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-            return Cow::Borrowed(text);
-        }
-        let mut out = Vec::from(b"{\"INVALID_JSON\":");
-        json::write_string(text, &mut out);
-        out.push(b'}');
-        Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+        arguments_object(&self.arguments)
     }
+}
+
+/// A call's arguments as the text of a JSON object. What is none is wrapped into one, so that a conversation
+/// goes on in which a model made a mistake.
+pub fn arguments_object(arguments: &str) -> Cow<'_, str> {
+    let text = arguments.trim();
+    if matches!(text, "" | "null") {
+        return Cow::Borrowed("{}");
+    }
+    if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::from(b"{\"INVALID_JSON\":");
+    json::write_string(text, &mut out);
+    out.push(b'}');
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// An item of structured reasoning that the client sends back.

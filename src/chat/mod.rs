@@ -2,9 +2,10 @@
 //!
 //! A dialect that passes messages on as they came takes [`Chat::fields`]. One that translates them asks for
 //! the typed view, which is read when it is asked for: [`message`] for the messages, [`tool`] for tools,
-//! [`settings`] for everything else.
+//! [`settings`] for everything else. A client of another API said it in other words, which [`native`] keeps.
 
 pub mod message;
+pub mod native;
 mod origin;
 pub mod sealed;
 pub mod settings;
@@ -13,6 +14,7 @@ pub mod tool;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use native::Native;
 pub use origin::{Need, Origin};
 use serde::Serialize;
 
@@ -35,6 +37,8 @@ pub struct Chat {
     pub fields: Vec<Field<'static>>,
     /// What it was before it was translated, if the client speaks another API.
     pub origin: Option<Arc<Origin>>,
+    /// The same in the client's own words, where those are of Anthropic's Messages API.
+    pub native: Option<Arc<Native>>,
 }
 
 /// What is wrong with a request; each one is the client's mistake.
@@ -113,25 +117,16 @@ const MESSAGES_HINT: &str = "Send a list such as [{\"role\": \"user\", \"content
 impl Chat {
     /// Reads a request body.
     pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
-        let members = members(body)?;
+        let members = object(body)?;
         let stream = stream(&members)?;
         let model = model(&members)?;
-        if !members.find("messages").is_some_and(|messages| messages.starts_with('[')) {
-            return Err(match members.find("messages") {
-                None | Some("null") => RequestError::Missing("messages", MESSAGES_HINT),
-                Some(_) => RequestError::WrongType("messages", "a list of messages"),
-            });
-        }
-        if members.find("messages").is_some_and(|messages| json::elements(messages).is_empty()) {
-            return Err(RequestError::WrongType("messages", "a list with at least one message"));
-        }
+        check_messages(&members)?;
         let stream_options = members.find("stream_options").filter(|options| *options != "null");
         let include = |options: &str, name: &str| Members::of(options).find(name) == Some("true");
         let include_usage = stream_options.is_some_and(|options| include(options, "include_usage"))
             || members.find("usage").is_some_and(|usage| include(usage, "include"));
         let stream_options = stream_options.map(str::to_owned);
-        let provider_options = members.find("provider_options").filter(|raw| raw.starts_with('{'));
-        let provider_options = provider_options.map(str::to_owned);
+        let provider_options = provider_options(&members);
         let ours = ["model", "stream", "stream_options", "provider_options"];
         let fields = members
             .0
@@ -139,7 +134,16 @@ impl Chat {
             .filter(|(name, _)| !ours.contains(&name.as_ref()))
             .map(|(name, value)| Field { name, value: Cow::Borrowed(value) }.into_owned())
             .collect();
-        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields, origin: None })
+        Ok(Chat {
+            model,
+            stream,
+            include_usage,
+            stream_options,
+            provider_options,
+            fields,
+            origin: None,
+            native: None,
+        })
     }
 
     /// The raw value of a field.
@@ -181,8 +185,8 @@ impl Chat {
     }
 }
 
-/// The members of a request's body.
-pub(crate) fn members(body: &[u8]) -> Result<Members<'_>, RequestError> {
+/// The members of a body, which must be one JSON object.
+pub(crate) fn object(body: &[u8]) -> Result<Members<'_>, RequestError> {
     let text = std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if !text.starts_with('{') {
@@ -194,7 +198,7 @@ pub(crate) fn members(body: &[u8]) -> Result<Members<'_>, RequestError> {
     serde_json::from_str(text).map_err(|error| RequestError::NotJson(error.to_string()))
 }
 
-/// Whether the client wants a stream.
+/// Whether a stream is asked for.
 pub(crate) fn stream(members: &Members<'_>) -> Result<bool, RequestError> {
     match members.find("stream") {
         None | Some("null" | "false") => Ok(false),
@@ -203,7 +207,26 @@ pub(crate) fn stream(members: &Members<'_>) -> Result<bool, RequestError> {
     }
 }
 
-/// The model as the client named it.
+/// Refuses a request without messages.
+pub(crate) fn check_messages(members: &Members<'_>) -> Result<(), RequestError> {
+    match members.find("messages") {
+        None | Some("null") => Err(RequestError::Missing("messages", MESSAGES_HINT)),
+        Some(messages) if !messages.starts_with('[') => {
+            Err(RequestError::WrongType("messages", "a list of messages"))
+        }
+        Some(messages) if json::elements(messages).is_empty() => {
+            Err(RequestError::WrongType("messages", "a list with at least one message"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// What goes into the body of one provider only, by the provider's name.
+pub(crate) fn provider_options(members: &Members<'_>) -> Option<String> {
+    members.find("provider_options").filter(|raw| raw.starts_with('{')).map(str::to_owned)
+}
+
+/// The model that is named.
 pub(crate) fn model(members: &Members<'_>) -> Result<String, RequestError> {
     match members.find("model") {
         None | Some("null") => Err(RequestError::Missing("model", MODEL_HINT)),

@@ -65,6 +65,8 @@ pub struct File {
     #[serde(default)]
     pub(super) responses_store: MemoryFile,
     #[serde(default)]
+    pub(super) messages: MessagesFile,
+    #[serde(default)]
     pub(super) telemetry: TelemetryFile,
     #[serde(default)]
     pub(super) prices: BTreeMap<String, Price>,
@@ -101,6 +103,15 @@ pub(super) struct ProviderFile {
     /// What is different for one of its models.
     #[serde(default)]
     pub(super) per_model: BTreeMap<String, ProviderFile>,
+}
+
+/// `[messages]`: what is special to clients of Anthropic's Messages API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessagesFile {
+    /// Tokens are estimated where the provider does not count them: a quarter of the request's bytes.
+    #[serde(default)]
+    pub(super) estimate_tokens: bool,
 }
 
 /// `[providers.NAME.quirks]`.

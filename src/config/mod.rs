@@ -84,6 +84,8 @@ pub struct Config {
     pub reasoning_memory: Option<recall::Limits>,
     /// How much of answers is kept for clients of the Responses API that only name them, unless it is switched off.
     pub responses_store: Option<recall::Limits>,
+    /// Where a provider counts no tokens, `/v1/messages/count_tokens` estimates them.
+    pub estimate_tokens: bool,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
     /// Other files that were read: where keys and certificates stand.
@@ -223,6 +225,7 @@ impl Config {
                 access,
                 reasoning_memory,
                 responses_store,
+                estimate_tokens: file.messages.estimate_tokens,
                 telemetry,
                 files,
             })
@@ -348,6 +351,7 @@ impl fmt::Display for Config {
         }
         reasoning_memory::write("reasoning_memory", self.reasoning_memory, f)?;
         reasoning_memory::write("responses_store", self.responses_store, f)?;
+        writeln!(f, "\n[messages]\nestimate_tokens = {}", self.estimate_tokens)?;
         telemetry::write(&self.telemetry, f)
     }
 }

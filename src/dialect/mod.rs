@@ -21,6 +21,7 @@ pub use outgoing::{Outgoing, Target};
 
 use url::Url;
 
+use crate::chat::native::Native;
 use crate::chat::{Chat, RequestError};
 use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
@@ -45,6 +46,16 @@ pub trait Dialect: Send + Sync {
     /// True if what a client of the Responses API asks for can be passed on as it is.
     fn speaks_responses(&self) -> bool {
         false
+    }
+
+    /// True if a request in the words of Anthropic's Messages API goes on as it came.
+    fn speaks_messages(&self) -> bool {
+        false
+    }
+
+    /// The request that counts the tokens of one in those words, without keys; `None` if nobody counts them here.
+    fn count_tokens(&self, _target: &Target<'_>, _native: &Native) -> Option<Outgoing> {
+        None
     }
 
     /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.

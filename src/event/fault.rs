@@ -76,6 +76,8 @@ impl FaultCode {
 pub enum ErrorType {
     /// The request is wrong.
     InvalidRequest,
+    /// The request is too long.
+    RequestTooLarge,
     /// The key is missing or wrong.
     Authentication,
     /// The key may not do this.
@@ -98,7 +100,7 @@ impl ErrorType {
     /// The type on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
-            ErrorType::InvalidRequest => "invalid_request_error",
+            ErrorType::InvalidRequest | ErrorType::RequestTooLarge => "invalid_request_error",
             ErrorType::Authentication => "authentication_error",
             ErrorType::Permission => "permission_error",
             ErrorType::NotFound => "not_found_error",
@@ -118,6 +120,7 @@ impl ErrorType {
             404 => ErrorType::NotFound,
             402 | 429 => ErrorType::RateLimit,
             408 | 504 => ErrorType::Timeout,
+            413 => ErrorType::RequestTooLarge,
             503 | 529 => ErrorType::Overloaded,
             400..=499 => ErrorType::InvalidRequest,
             _ => ErrorType::Upstream,

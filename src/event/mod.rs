@@ -83,6 +83,8 @@ pub enum Delta<'a> {
         /// The reason behind the reason, where a gateway reports it (`native_finish_reason`).
         native: Option<Cow<'a, str>>,
     },
+    /// The tokens of the request, told before the answer; a report of all of them follows.
+    Counted(Box<Usage>),
     /// A report of tokens; true if it came on a chunk that has choices.
     Usage(Box<Usage>, bool),
     /// The upstream reported a failure.
@@ -100,6 +102,7 @@ impl Delta<'_> {
             | Delta::Model(_)
             | Delta::Created(_)
             | Delta::Choice { .. }
+            | Delta::Counted(_)
             | Delta::Usage(..)
             | Delta::Unknown(Scope::Answer | Scope::Choice(_), _) => false,
             Delta::Reasoning { text, .. } | Delta::Text { text, .. } | Delta::Refusal { text, .. } => {
@@ -210,6 +213,9 @@ pub struct Identity {
     pub model: String,
     /// When it was created, in Unix seconds.
     pub created: u64,
+    /// The tokens that were counted before the first chunk: those of the request, where the provider tells
+    /// them so early.
+    pub counted: Option<Usage>,
 }
 
 /// A piece of a choice, with the unknown fields that came in the same frame.

@@ -170,6 +170,11 @@ impl Usage {
         detail(&self.completion_details, name)
     }
 
+    /// Whatever else the provider reports, as it came.
+    pub fn rest(&self) -> &[Field<'static>] {
+        &self.rest
+    }
+
     /// What the answer cost in US dollars, where the provider says it: a number, or a total among others.
     pub fn cost(&self) -> Option<f64> {
         let field = |name: &str| self.rest.iter().find(|field| field.name == name).map(|f| f.value.as_ref());

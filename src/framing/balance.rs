@@ -2,7 +2,7 @@
 
 /// Finds the end of a JSON object or array that comes in pieces.
 #[derive(Debug, Default)]
-pub(super) struct Balance {
+pub(crate) struct Balance {
     depth: u32,
     in_string: bool,
     escaped: bool,
@@ -10,7 +10,7 @@ pub(super) struct Balance {
 
 impl Balance {
     /// Reads on; true once every bracket is closed.
-    pub(super) fn scan(&mut self, text: &[u8]) -> bool {
+    pub(crate) fn scan(&mut self, text: &[u8]) -> bool {
         for &byte in text {
             self.read(byte);
         }
@@ -18,7 +18,7 @@ impl Balance {
     }
 
     /// Reads on up to where every bracket is closed, and tells where that is.
-    pub(super) fn end(&mut self, text: &[u8]) -> Option<usize> {
+    pub(crate) fn end(&mut self, text: &[u8]) -> Option<usize> {
         let last = text.iter().position(|&byte| {
             self.read(byte);
             self.depth == 0

@@ -9,6 +9,8 @@ pub mod eventstream;
 pub mod ndjson;
 pub mod sse;
 
+pub(crate) use balance::Balance;
+
 use crate::event::Repairs;
 
 /// One message of the upstream's wire, borrowed from the framer.

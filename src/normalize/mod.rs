@@ -59,6 +59,8 @@ pub struct Normalizer {
     ids: Ids,
     waiting: Waiting,
     usage: Reports,
+    /// The tokens of the request, where they were told before the answer.
+    counted: Option<Usage>,
     ended: bool,
 }
 
@@ -99,6 +101,7 @@ impl Normalizer {
             choices: Vec::new(),
             waiting: Waiting::default(),
             usage: Reports::default(),
+            counted: None,
             ended: false,
         }
     }
@@ -140,6 +143,7 @@ impl Normalizer {
                 Delta::Finish { choice, reason, native } => {
                     failed_word = self.finished(choice, reason, native, &mut scene).or(failed_word);
                 }
+                Delta::Counted(usage) => self.counted = Some(*usage),
                 Delta::Usage(usage, on_choices) => self.report(*usage, on_choices, &mut scene),
                 Delta::Error(fault) => failed = Some(fault),
                 Delta::End => is_end = true,
@@ -516,6 +520,7 @@ impl Normalizer {
             id: named.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.birth.id)),
             model: named.model.clone().unwrap_or_else(|| self.birth.model.clone()),
             created: named.created.unwrap_or(self.birth.created),
+            counted: self.counted.take(),
         };
         scene.sink.event(&Event::Start(&identity));
         self.started = Some(identity);

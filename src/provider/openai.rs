@@ -13,7 +13,12 @@ pub(super) const PROVIDER: Provider = Provider {
     dialects: &[
         Entry {
             base_url: "https://api.openai.com/v1",
-            dialect: OpenAiChat { reasoning_back: ReasoningBack::Drop, ..OpenAiChat::PLAIN }.any(),
+            dialect: OpenAiChat {
+                reasoning_back: ReasoningBack::Drop,
+                newer_limit: true,
+                ..OpenAiChat::PLAIN
+            }
+            .any(),
         },
         Entry {
             base_url: "https://api.openai.com/v1",

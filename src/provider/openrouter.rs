@@ -11,7 +11,7 @@ pub(super) const PROVIDER: Provider = Provider {
     key_env: &["OPENROUTER_API_KEY"],
     dialects: &[Entry {
         base_url: "https://openrouter.ai/api/v1",
-        dialect: OpenAiChat { stream_options: false, ..OpenAiChat::PLAIN }.any(),
+        dialect: OpenAiChat { stream_options: false, additions: true, ..OpenAiChat::PLAIN }.any(),
     }],
     ..Provider::PLAIN
 };

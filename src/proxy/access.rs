@@ -19,6 +19,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use super::Shared;
 use super::handler::{discard, rejected};
 use super::limit::Party;
+use super::upstream;
 use crate::config::{Access, ClientKey, KeyLimits};
 use crate::error::Error;
 
@@ -80,13 +81,18 @@ impl Client {
     pub(super) fn identity<'a>(&'a self, headers: &'a HeaderMap) -> &'a [u8] {
         match &self.key {
             Some(key) => key.identity(),
-            None => headers.get(AUTHORIZATION).map_or(&[], HeaderValue::as_bytes),
+            None => upstream::credential(headers).map_or(&[], HeaderValue::as_bytes),
         }
     }
 
-    /// The headers that may hold a key of the client's for a provider. A key of ours goes nowhere.
+    /// The headers that may hold a key of the client's for a provider, and those that are meant for one. A key of
+    /// ours goes nowhere.
     pub(super) fn for_providers(&self, headers: &HeaderMap) -> HeaderMap {
-        if self.key.is_some() { HeaderMap::new() } else { headers.clone() }
+        if self.key.is_none() {
+            return headers.clone();
+        }
+        let betas = headers.get_all(upstream::BETA).iter();
+        betas.map(|value| (upstream::BETA, value.clone())).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`, `POST /v1/responses`: from the client's request to the answer.
+//! `POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`: from the client's request to the answer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
 use crate::telemetry::Accepted;
 
+/// The request's name, which every request has.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much of a body that is refused is read past, in bytes.
 const DISCARD_LIMIT: usize = 256 << 20;
 /// How long a client may pause in the middle of it.
@@ -38,6 +40,26 @@ pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Reque
 /// Answers one request of the Responses API.
 pub(super) async fn responses(State(app): State<Arc<App>>, request: Request) -> Response {
     converse(app, Api::Responses, request).await
+}
+
+/// Answers one message. Its clients look for the request's name in a header of their own.
+pub(super) async fn messages(State(app): State<Arc<App>>, request: Request) -> Response {
+    let id = request.headers().get(X_REQUEST_ID).cloned();
+    let response = converse(app, Api::Messages, request).await;
+    named(response, id)
+}
+
+/// The same response with a name of the request, unless the provider gave it one.
+pub(super) fn named(mut response: Response, id: Option<HeaderValue>) -> Response {
+    if let Some(id) = id {
+        response.headers_mut().entry("request-id").or_insert(id);
+    }
+    response
+}
+
+pub(super) async fn wrong_method_of_messages(request: Request) -> Response {
+    let id = request.headers().get(X_REQUEST_ID).cloned();
+    named(respond(&Error::NoSuchMethod(request.uri().path().to_owned()), Api::Messages), id)
 }
 
 /// Answers one request for an answer of a model.
@@ -115,7 +137,7 @@ async fn answer(
     let received = Instant::now();
     let (chat, encoder) = match api {
         Api::Responses => super::responses::read(&current, client.identity(headers), &body)?,
-        Api::ChatCompletions => api.read(&body, current.config.reasoning_field)?,
+        Api::ChatCompletions | Api::Messages => api.read(&body, current.config.reasoning_field)?,
     };
     let expected = expected_tokens(&body, &chat);
     drop(body);
@@ -198,7 +220,7 @@ fn early_error(relay: &mut Relay) -> Option<Error> {
 }
 
 /// Finds out who asks, and whether that can be understood at all.
-fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
+pub(super) fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
     let client = Client::of(&current.config.access, headers, SystemTime::now())?;
     check_content_type(headers)?;
     Ok(client)
@@ -218,7 +240,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
 
 /// Reads the body, or reads past it if it is too long: a client that is still sending when the answer comes
 /// would see a broken connection instead.
-async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Error> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         discard(body).await;
@@ -257,7 +279,7 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 /// An error as the API tells it.
-fn respond(error: &Error, api: Api) -> Response {
+pub(super) fn respond(error: &Error, api: Api) -> Response {
     let mut response = json(error.status(), error.body(api));
     response.headers_mut().extend(error.headers());
     response

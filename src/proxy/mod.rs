@@ -1,6 +1,7 @@
 //! The edge: everything that does I/O for an answer.
 //!
-//! [`serve`] listens, perhaps with `tls`; `access` knows who may ask; `handler` reads a request; its `plan` knows whom
+//! [`serve`] listens, perhaps with `tls`; `access` knows who may ask; `handler` reads a request (`count` one that
+//! is only to be counted); its `plan` knows whom
 //! its `route` may lead to, how their `health` is, and when to `retry`; `limit` gives out the places; `upstream`
 //! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
@@ -11,6 +12,7 @@ mod access;
 mod admin;
 mod answer;
 mod attempt;
+mod count;
 mod drain;
 mod handler;
 mod health;
@@ -42,7 +44,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::serve::{Listener, ListenerExt};
 use drain::Drain;
 use tls::Handshakes;
@@ -278,6 +280,11 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
     // They watch themselves: their answers end later than their handlers.
     let chat = || others().post(handler::chat_completions);
     let answer = || others().post(handler::responses);
+    let messages = MethodRouter::new()
+        .fallback(handler::wrong_method_of_messages)
+        .layer(watched.clone())
+        .post(handler::messages);
+    let count = post(count::count_tokens).fallback(handler::wrong_method_of_messages);
     let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
@@ -288,6 +295,8 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
     router
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app.shared), access::keyed))
         .merge(admin::health(&app.shared))
+        // It looks at keys itself: its errors have an envelope of their own.
+        .route("/v1/messages/count_tokens", count)
         .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
         .method_not_allowed_fallback(wrong_method)
         .layer(watched.clone())
@@ -295,6 +304,7 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .route("/chat/completions", chat())
         .route("/v1/responses", answer())
         .route("/responses", answer())
+        .route("/v1/messages", messages)
         .with_state(app)
         .layer(middleware::from_fn_with_state(guard, access::guarded))
         .layer(layers)

@@ -181,6 +181,12 @@ impl Plan {
             notes
         });
         let chat = restored.as_ref().unwrap_or(&self.chat);
+        if let Some(native) = chat.native.as_deref()
+            && !dialect.speaks_messages()
+            && let Some(error) = &native.only_here
+        {
+            return Err(error.clone().into());
+        }
         let target = Target { provider: &upstream.name, base_url, model };
         if !dialect.speaks_responses() {
             chat.check_needs()?;
@@ -189,6 +195,9 @@ impl Plan {
             dialect.request(&target, chat).map_err(|error| chat.in_its_words(error))?;
         if let Some(origin) = chat.origin.as_ref().filter(|_| !dialect.speaks_responses()) {
             dropped = origin.dropped(dropped);
+        }
+        if chat.native.is_some() && dialect.speaks_messages() {
+            upstream::pass_betas(&self.headers, request.headers_mut());
         }
         upstream::authorize(upstream, &self.headers, request.headers_mut())?;
         sign::sign(upstream, &mut request, SystemTime::now())?;

@@ -443,6 +443,9 @@ impl Relay {
     }
 
     fn keep_alive(&mut self) {
+        if self.downstream.encoder.keep_alive(&mut self.downstream.out) {
+            return;
+        }
         match self.limits.keep_alive_form {
             KeepAliveForm::Comment => self.downstream.out.extend_from_slice(b": keep-alive\n\n"),
             KeepAliveForm::Chunk => {

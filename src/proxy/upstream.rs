@@ -14,6 +14,11 @@ use crate::event::FaultCode;
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
+/// In which clients of Anthropic's API send their key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Additions to that API that a client wants.
+pub(super) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// The clients of one runtime, each a pool of connections: one for all upstreams that are connected to alike.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -106,17 +111,39 @@ pub(super) fn authorize(
         None => {
             // Without a key of ours the client's own is passed on.
             let names = [Some(AUTHORIZATION), own_header(upstream)];
-            for name in names.into_iter().flatten() {
+            for name in names.iter().flatten().cloned() {
                 if let Some(value) = client.get(&name) {
                     let mut value = value.clone();
                     value.set_sensitive(true);
                     headers.insert(name, value);
                 }
             }
+            let has_none = !names.into_iter().flatten().any(|name| headers.contains_key(name));
+            if let Some(key) = client.get(X_API_KEY).and_then(|key| key.to_str().ok()).filter(|_| has_none) {
+                let (name, text) = match own_header(upstream) {
+                    Some(name) => (name, key.to_owned()),
+                    None => (AUTHORIZATION, format!("Bearer {key}")),
+                };
+                let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Internal)?;
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
         }
     }
     headers.extend(upstream.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(())
+}
+
+/// What tells a client's key: clients of some APIs send it in a header of their own.
+pub(super) fn credential(client: &HeaderMap) -> Option<&HeaderValue> {
+    client.get(AUTHORIZATION).or_else(|| client.get(X_API_KEY))
+}
+
+/// Passes on which additions to Anthropic's API the client wants, beside those of the request itself.
+pub(super) fn pass_betas(client: &HeaderMap, headers: &mut HeaderMap) {
+    for value in client.get_all(BETA) {
+        headers.append(BETA, value.clone());
+    }
 }
 
 fn own_header(upstream: &Upstream) -> Option<HeaderName> {
@@ -134,7 +161,7 @@ pub(super) fn check_key(
     client: &Client,
 ) -> Result<(), Error> {
     let Some(variable) = &upstream.key_env else { return Ok(()) };
-    let given = headers.contains_key(AUTHORIZATION)
+    let given = credential(headers).is_some()
         || own_header(upstream).is_some_and(|name| headers.contains_key(name))
         || !upstream.headers.is_empty();
     if upstream.key.is_some() || upstream.credentials.is_some() || given || upstream.is_set_up {

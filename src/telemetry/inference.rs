@@ -105,11 +105,12 @@ impl Inference {
             let mut attributes = vec![
                 KeyValue::new(semconv::OPERATION, "chat"),
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
-                KeyValue::new(
-                    semconv::API_TYPE,
-                    if route.chat.origin.is_some() { "responses" } else { "chat_completions" },
-                ),
             ];
+            // It names APIs of OpenAI's only.
+            if route.chat.native.is_none() {
+                let api = if route.chat.origin.is_some() { "responses" } else { "chat_completions" };
+                attributes.push(KeyValue::new(semconv::API_TYPE, api));
+            }
             attributes.extend(span::parameters(route.chat));
             if capture.on_span() {
                 attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));

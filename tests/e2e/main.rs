@@ -22,6 +22,7 @@ mod headers;
 mod health;
 mod limits;
 mod mended;
+mod messages;
 mod midstream;
 mod mistakes;
 mod models;

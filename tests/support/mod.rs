@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod contract;
+pub mod messages;
 pub mod obey;
 pub mod plain;
 pub mod responses;

@@ -163,7 +163,7 @@ fn write_error(fault: &Fault, provider: &str, out: &mut Vec<u8>) {
     let known = fault.provider_code.as_deref().filter(|code| KNOWN.contains(code));
     let code = known.unwrap_or(match fault.error_type {
         ErrorType::RateLimit => "rate_limit_exceeded",
-        ErrorType::InvalidRequest => "invalid_prompt",
+        ErrorType::InvalidRequest | ErrorType::RequestTooLarge => "invalid_prompt",
         ErrorType::Authentication
         | ErrorType::Permission
         | ErrorType::NotFound

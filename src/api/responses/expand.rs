@@ -19,7 +19,7 @@ pub fn expand(
     answer: &mut dyn FnMut(&str) -> Option<Known>,
     item: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Option<Vec<u8>> {
-    let request = crate::chat::members(body).ok()?; // Its error is told by whoever reads the request.
+    let request = crate::chat::object(body).ok()?; // Its error is told by whoever reads the request.
     let previous = request.find("previous_response_id").and_then(json::word);
     let known = previous.as_deref().and_then(answer);
     let mut changed = known.is_some();
@@ -57,7 +57,7 @@ pub fn expand(
 
 /// The items of a request's input, with commas between them.
 pub fn input_of(body: &[u8]) -> String {
-    let Ok(request) = crate::chat::members(body) else { return String::new() };
+    let Ok(request) = crate::chat::object(body) else { return String::new() };
     elements(request.find("input").unwrap_or("null")).join(",")
 }
 

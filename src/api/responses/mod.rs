@@ -90,7 +90,7 @@ pub struct Reading {
 impl Reading {
     /// Reads the body of a request.
     pub fn of(body: &[u8]) -> Result<Reading, RequestError> {
-        let members = crate::chat::members(body)?;
+        let members = crate::chat::object(body)?;
         let chat = request::read(&members)?;
         let store = members.find("store") != Some("false");
         Ok(Reading { chat, store, echo: Echo::of(&members), spaced: request::spaced(&members) })
@@ -98,7 +98,7 @@ impl Reading {
 
     /// The answer repeats what the client said, where that was put together with what is known.
     pub fn repeats(&mut self, body: &[u8]) {
-        if let Ok(members) = crate::chat::members(body) {
+        if let Ok(members) = crate::chat::object(body) {
             self.echo = Echo::of(&members);
         }
     }

@@ -136,9 +136,10 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
         stream,
         include_usage: true,
         stream_options: None,
-        provider_options: given("provider_options").filter(|raw| raw.starts_with('{')).map(str::to_owned),
+        provider_options: crate::chat::provider_options(request),
         fields,
         origin: Some(Arc::new(origin)),
+        native: None,
     })
 }
 

@@ -144,6 +144,12 @@ impl State {
         ];
         beside::others(message, &known, Scope::Answer, out);
         unknown_of(message, &["stop_sequence", "stop_details"], Scope::Choice(0), out);
+        if let Some(usage) = message.find("usage") {
+            self.tokens.merge(usage);
+        }
+        if message.find("stop_reason").and_then(json::word).is_none() {
+            out.extend(self.tokens.report().map(|usage| Delta::Counted(Box::new(usage))));
+        }
         out.push(Delta::Choice { choice: 0, role: word("role").is_some() });
         self.give_up_all(out);
         for (at, raw) in (0..).zip(message.find("content").map(json::elements).unwrap_or_default()) {
@@ -151,9 +157,6 @@ impl State {
             if let Some((_, block)) = self.blocks.pop() {
                 self.close(block, out);
             }
-        }
-        if let Some(usage) = message.find("usage") {
-            self.tokens.merge(usage);
         }
         if let Some(reason) = word("stop_reason") {
             out.push(Delta::Finish { choice: 0, reason, native: None });

@@ -19,12 +19,14 @@
 //! files, tool calls and results (with images), `tool_choice`, `parallel_tool_calls`, JSON schemas, reasoning
 //! efforts and budgets, stop sequences, `user` and `cache_control` are translated; signed reasoning goes back
 //! as thinking blocks. `n`, audio, video, `logprobs` and JSON without a schema cannot be expressed and are
-//! refused; the rest is dropped and named.
+//! refused; the rest is dropped and named. What a client says in the words of this API goes on as it came
+//! ([`Native`]), but for what other providers left in the conversation.
 //!
 //! Source: <https://docs.claude.com/en/api/messages>, "Streaming messages"
 
 pub(super) mod decode;
 pub(super) mod family;
+mod native;
 mod request;
 pub(super) mod rules;
 mod wire;
@@ -32,6 +34,7 @@ mod wire;
 use url::Url;
 
 use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
+use crate::chat::native::Native;
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -78,7 +81,21 @@ impl Dialect for Anthropic {
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
-        request::request(self, target, chat)
+        match &chat.native {
+            Some(native) => native::request(self, target, chat, native),
+            None => request::request(self, target, chat),
+        }
+    }
+
+    fn speaks_messages(&self) -> bool {
+        true
+    }
+
+    fn count_tokens(&self, target: &Target<'_>, native: &Native) -> Option<Outgoing> {
+        match self.host {
+            Host::Direct => Some(native::count_tokens(target, native)),
+            Host::Vertex => None,
+        }
     }
 
     fn models(&self, base_url: &Url) -> Option<Outgoing> {

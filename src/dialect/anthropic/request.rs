@@ -429,7 +429,7 @@ fn mark<'b>(blocks: &mut [Block<'b>], from: usize, marker: Option<&'b str>) {
 }
 
 /// The id of a call in the characters that the API takes: ids of other providers may have others.
-fn tool_id(id: &str) -> Cow<'_, str> {
+pub(super) fn tool_id(id: &str) -> Cow<'_, str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if id.chars().all(fits) {
         return Cow::Borrowed(id);

@@ -548,6 +548,7 @@ fn says_something(delta: &Delta<'_>) -> bool {
         | Delta::Unknown(..)
         | Delta::Choice { .. }
         | Delta::Finish { .. }
+        | Delta::Counted(_)
         | Delta::Usage(..)
         | Delta::Error(_)
         | Delta::End => false,

@@ -274,6 +274,7 @@ impl Marker<'_> {
             | Delta::Detail { .. }
             | Delta::Refusal { .. }
             | Delta::Finish { .. }
+            | Delta::Counted(_)
             | Delta::Usage(..)
             | Delta::Error(_)
             | Delta::End => return None,

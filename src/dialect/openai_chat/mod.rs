@@ -8,6 +8,7 @@
 
 mod chunk;
 mod decode;
+mod foreign;
 mod memory;
 mod request;
 
@@ -29,6 +30,10 @@ pub struct OpenAiChat {
     pub think_tags: ThinkTags,
     /// An end mark completes an answer without a finish reason. Text Generation Inference needs it.
     pub finish_optional: bool,
+    /// The provider knows OpenRouter's additions: `cache_control`, and `reasoning` as an object.
+    pub additions: bool,
+    /// Newer models take `max_completion_tokens` and refuse `max_tokens`.
+    pub newer_limit: bool,
 }
 
 /// Where chat completions are asked for, below the base URL.
@@ -67,6 +72,8 @@ impl OpenAiChat {
         reasoning_back: ReasoningBack::Keep,
         think_tags: ThinkTags::None,
         finish_optional: false,
+        additions: false,
+        newer_limit: false,
     };
 
     /// The dialect as an entry of the table holds it.

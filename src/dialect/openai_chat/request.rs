@@ -1,12 +1,14 @@
 //! A chat becomes the upstream's request: every field of the client's passes, `model`, `stream` and
 //! `stream_options` are ours.
 
+use std::borrow::Cow;
+
 use url::Url;
 
-use super::{OpenAiChat, Path, ReasoningBack};
+use super::{OpenAiChat, Path, ReasoningBack, foreign};
 use crate::chat::Chat;
 use crate::dialect::{Outgoing, Target};
-use crate::json::{self, Members};
+use crate::json::{self, Field, Members};
 
 /// Builds the request, without keys.
 pub(super) fn request(dialect: &OpenAiChat, target: &Target<'_>, chat: &Chat) -> Outgoing {
@@ -52,14 +54,21 @@ fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Vec<u8> {
         }
         out.push(b'}');
     }
-    for field in &chat.fields {
+    for Field { name, value } in &chat.fields {
+        let (name, value): (&str, Cow<'_, str>) = match &chat.native {
+            None => (name, Cow::Borrowed(value)),
+            Some(_) => match foreign::field(dialect, chat, name, value) {
+                Some(field) => field,
+                None => continue,
+            },
+        };
         out.push(b',');
-        json::write_string(&field.name, &mut out);
+        json::write_string(name, &mut out);
         out.push(b':');
-        if field.name == "messages" && needs_rewrite(dialect.reasoning_back, &field.value) {
-            messages(dialect.reasoning_back, &field.value, &mut out);
+        if name == "messages" && needs_rewrite(dialect.reasoning_back, &value) {
+            messages(dialect.reasoning_back, &value, &mut out);
         } else {
-            out.extend_from_slice(field.value.as_bytes());
+            out.extend_from_slice(value.as_bytes());
         }
     }
     out.push(b'}');
