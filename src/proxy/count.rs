@@ -21,6 +21,8 @@ use crate::event::{Fault, FaultCode};
 
 /// Bytes of a request that make a token, about.
 const BYTES_PER_TOKEN: usize = 4;
+/// How much of a provider's answer is read.
+const ANSWER_LIMIT: usize = 64 << 10;
 
 /// Counts the tokens of a request.
 pub(super) async fn count_tokens(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -77,9 +79,14 @@ async fn ask(
             refusal(upstream, Fault { message, ..Fault::new(code) }, None, HeaderMap::new())
         };
         let answer = timeout(limit, async {
-            let response = sent.await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            Ok::<_, reqwest::Error>((status, headers, response.bytes().await?))
+            let mut response = sent.await?;
+            let mut body = Vec::new();
+            while body.len() < ANSWER_LIMIT
+                && let Some(data) = response.chunk().await?
+            {
+                body.extend_from_slice(&data);
+            }
+            Ok::<_, reqwest::Error>((response.status(), response.headers().clone(), body))
         });
         let (status, headers, body) = match answer.await {
             Ok(Ok(answer)) => answer,
@@ -91,7 +98,7 @@ async fn ask(
             let fault = envelope::read_body(status.as_u16(), &body);
             return Err(refusal(upstream, fault, Some(status.as_u16()), passed_on));
         }
-        let mut response = json(StatusCode::OK, body.to_vec());
+        let mut response = json(StatusCode::OK, body);
         response.headers_mut().extend(passed_on);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
