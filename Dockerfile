@@ -2,7 +2,9 @@
 # millpond's image: the program, the libraries that it needs, the roots of trust, and a user. Nothing else.
 #
 #   docker build -t millpond .
-#   docker run --rm -p 127.0.0.1:8080:8080 -e MILLPOND_LISTEN=0.0.0.0:8080 millpond
+#   docker run --rm -p 127.0.0.1:8080:8080 -e MILLPOND_LISTEN=0.0.0.0:8080 -e MILLPOND_ALLOW_ANONYMOUS=true millpond
+#
+# Whoever reaches the published port may ask, without a key: here that is this machine alone.
 #
 # The root file system is made by deploy/image/rootfs.sh; deploy/image/try.sh runs it without Docker.
 

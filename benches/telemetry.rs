@@ -94,6 +94,7 @@ impl Scene {
     fn begin(&self, telemetry: &Telemetry) -> Watch {
         let mut watch = telemetry.watch(Accepted {
             method: &Method::POST,
+            scheme: "http",
             route: Some("/v1/chat/completions"),
             path: "/v1/chat/completions",
             headers: &self.headers,

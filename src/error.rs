@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::api::Api;
@@ -28,6 +28,20 @@ pub enum Error {
     /// The client's: the body broke off.
     #[error("The request body could not be read to its end.")]
     BodyUnreadable,
+    /// The client's: it sent no key of ours, or one that is not taken.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The client's: its key is not for this model.
+    #[error("This key of millpond's is not for the model \"{0}\".")]
+    ModelNotAllowed(String),
+    /// The client's: it asked under another name than those of this machine.
+    #[error(
+        "The host of the request is none of this machine's names. Ask for localhost, or add the host to allowed_hosts."
+    )]
+    ForeignHost,
+    /// The client's: it is a page in a browser, from somewhere else.
+    #[error("Pages of this origin may not ask. Add it to origins in [cors] if they should.")]
+    ForeignOrigin,
     /// The client's: nobody serves this path.
     #[error(
         "There is no {0}. Try POST /v1/chat/completions, POST /v1/responses, GET /v1/models or GET /healthz."
@@ -66,12 +80,96 @@ pub enum Error {
         /// How long it is left alone.
         retry_after: Duration,
     },
+    /// Nobody's: there is as much under way, or was of late, as there may be.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The provider's: it refused, or its answer failed before it said anything.
     #[error("{}", .0.fault.message)]
     Upstream(Box<Refusal>),
     /// Ours.
     #[error("The proxy failed. This is a bug; the log says more.")]
     Internal,
+}
+
+/// A request that came over a limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} Try again in {} s.", self.reason(), seconds(*.retry_after))]
+pub struct Limited {
+    /// Whose limit it is.
+    pub limit: Limit,
+    /// What there is too much of.
+    pub excess: Excess,
+    /// When there may be room again.
+    pub retry_after: Duration,
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// That of all answers together.
+    Total,
+    /// That of the provider of this name.
+    Provider(String),
+    /// That of the client's key.
+    Key,
+}
+
+/// What there is too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excess {
+    /// Answers under way.
+    Streams,
+    /// Requests of late.
+    Requests,
+    /// Tokens of late.
+    Tokens,
+    /// Requests that wait for a place.
+    Queue,
+}
+
+impl Limit {
+    /// The word in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Limit::Total => "total",
+            Limit::Provider(_) => "provider",
+            Limit::Key => "key",
+        }
+    }
+}
+
+impl Excess {
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Excess::Streams => "streams",
+            Excess::Requests => "requests",
+            Excess::Tokens => "tokens",
+            Excess::Queue => "queue",
+        }
+    }
+}
+
+impl Limited {
+    /// True if an answer that ends makes room: a rate has its own time.
+    pub fn may_wait(&self) -> bool {
+        self.excess == Excess::Streams
+    }
+
+    fn reason(&self) -> String {
+        let whose = match &self.limit {
+            Limit::Total => "millpond".to_owned(),
+            Limit::Provider(name) => format!("Provider {name}"),
+            Limit::Key => "This key".to_owned(),
+        };
+        let what = match self.excess {
+            Excess::Streams => "has as many answers under way as it may have (streams).",
+            Excess::Requests => "had as many requests of late as it may have (requests_per_minute).",
+            Excess::Tokens => "had as many tokens of late as it may have (tokens_per_minute).",
+            Excess::Queue => "has no place left, and no more requests may wait for one (queue).",
+        };
+        format!("{whose} {what}")
+    }
 }
 
 /// A refusal of the provider's.
@@ -97,8 +195,12 @@ impl Error {
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::NoSuchResponse(_) => StatusCode::NOT_FOUND,
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
-            Error::NoKey { .. } => StatusCode::UNAUTHORIZED,
-            Error::Broken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => StatusCode::FORBIDDEN,
+            Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Error::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Upstream(refusal) => {
                 StatusCode::from_u16(refusal.fault.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
@@ -117,24 +219,34 @@ impl Error {
             | Error::NoSuchModel(_)
             | Error::NoSuchResponse(_)
             | Error::ProviderUnset { .. } => ErrorType::NotFound,
-            Error::NoKey { .. } => ErrorType::Authentication,
-            Error::Broken { .. } => ErrorType::Overloaded,
+            Error::NoKey { .. } | Error::Unauthorized(_) => ErrorType::Authentication,
+            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => ErrorType::Permission,
+            Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
+                ErrorType::Overloaded
+            }
+            Error::Limited(_) => ErrorType::RateLimit,
             Error::Upstream(refusal) => refusal.fault.error_type,
             Error::Internal => ErrorType::Server,
         }
     }
 
-    /// The headers that go with the answer: what of the upstream's is passed on, and when to come back.
+    /// The headers that go with the answer: what of the upstream's is passed on, when to come back, how to send a key.
     pub fn headers(&self) -> HeaderMap {
         match self {
             Error::Upstream(refusal) => refusal.headers.clone(),
-            Error::Broken { retry_after, .. } => {
+            Error::Broken { retry_after, .. } | Error::Limited(Limited { retry_after, .. }) => {
                 HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds(*retry_after)))])
+            }
+            Error::Unauthorized(_) => {
+                HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))])
             }
             Error::Request(_)
             | Error::ContentType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::ModelNotAllowed(_)
+            | Error::ForeignHost
+            | Error::ForeignOrigin
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::NoSuchModel(_)
@@ -159,10 +271,11 @@ impl Error {
         };
         match self {
             Error::Request(error) => (body.param, body.code) = (error.param(), error.code()),
-            Error::NoSuchModel(_) => body.param = Some("model"),
+            Error::NoSuchModel(_) | Error::ModelNotAllowed(_) => body.param = Some("model"),
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
-            | Error::Broken { provider, .. } => {
+            | Error::Broken { provider, .. }
+            | Error::Limited(Limited { limit: Limit::Provider(provider), .. }) => {
                 body.provider = Some(provider);
             }
             Error::Upstream(refusal) => {
@@ -173,9 +286,13 @@ impl Error {
             Error::ContentType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::Unauthorized(_)
+            | Error::ForeignHost
+            | Error::ForeignOrigin
             | Error::NoSuchPath(_)
             | Error::NoSuchMethod(_)
             | Error::NoSuchResponse(_)
+            | Error::Limited(_)
             | Error::Internal => {}
         }
         let mut out = Vec::new();
@@ -201,6 +318,25 @@ mod tests {
             String::from_utf8(body).unwrap(),
             r#"{"error":{"message":"There is no model \"x\". GET /v1/models lists those of the providers that are set up.","type":"not_found_error","param":"model","code":null}}"#
         );
+    }
+
+    #[test]
+    fn a_limit_says_whose_it_is_and_when_to_come_back() {
+        for (limit, status, error_type) in [
+            (Limit::Total, 503, "overloaded_error"),
+            (Limit::Provider("groq".into()), 429, "rate_limit_error"),
+            (Limit::Key, 429, "rate_limit_error"),
+        ] {
+            let retry_after = Duration::from_millis(1001);
+            let error = Error::from(Limited { limit, excess: Excess::Requests, retry_after });
+            assert_eq!(
+                (error.status().as_u16(), error.headers()[RETRY_AFTER].as_bytes()),
+                (status, &b"2"[..])
+            );
+            let body = String::from_utf8(error.body(Api::default())).unwrap();
+            assert!(body.contains(error_type) && body.contains("Try again in 2 s."), "{body}");
+            assert_eq!(body.contains("\"provider\":\"groq\""), body.contains("Provider groq"), "{body}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@
 //!   encoder. Dropping it ends all three, so a client that leaves closes the upstream's connection.
 //! - Observers see the events that the client gets and change nothing ([`observe`]); they are told of the end
 //!   exactly once, whatever happens. All telemetry is one of them ([`telemetry`]).
+//! - What is tried again, how long, and what a client sees of failures is said in [`reliability`].
 //! - Only [`proxy`], [`mock`], [`telemetry`] and the program itself do I/O or ask for the time.
 //! - Memory is bounded by the longest frame, a request's body and, for answers that are no streams, the
 //!   folded object; the memory of signatures ([`recall`]) has limits of its own.
@@ -52,4 +53,6 @@ pub mod pipeline;
 pub mod provider;
 pub mod proxy;
 pub mod recall;
+#[doc = include_str!("reliability.md")]
+pub mod reliability {}
 pub mod telemetry;

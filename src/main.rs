@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millpond::api::Api;
-use millpond::config::{Config, ConfigError, FILE_NAME, File};
+use millpond::config::{Config, ConfigError, FILE_NAME, File, KeyHash, ListenerTls, is_key_name, key_of};
 use millpond::dialect::AnyDialect;
 use millpond::filter::{self, Report};
 use millpond::framing::FRAME_LIMIT;
@@ -22,6 +22,8 @@ use millpond::provider::{PROVIDERS, Provider};
 use millpond::proxy::Shared;
 use millpond::telemetry::{StartError, Telemetry, log};
 use millpond::{mock, proxy};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -53,6 +55,8 @@ enum Command {
     Check(ConfigArgs),
     /// Ask the millpond of this config whether it is ready; exits with 0 if it is and with 1 if not
     Health(ConfigArgs),
+    /// Make a key for a client: it goes to standard error, once, and its lines for the config to standard output
+    Key(Key),
     /// Read a recorded upstream body and write what a client would get
     Normalize(Normalize),
     /// Serve the fake provider alone
@@ -127,6 +131,13 @@ struct Normalize {
 }
 
 #[derive(Debug, Args)]
+struct Key {
+    /// The name of the client in the config; without one it is made of the key's hash
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct Mock {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
@@ -147,8 +158,8 @@ enum Failure {
     Telemetry(#[from] StartError),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
-    #[error("http://{address}/readyz: {why}")]
-    NotReady { address: SocketAddr, why: String },
+    #[error("{scheme}://{address}/readyz: {why}")]
+    NotReady { scheme: &'static str, address: SocketAddr, why: String },
     #[error("{path}: {error}", path = path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("{0}")]
@@ -172,8 +183,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => run_serve(serve),
-        Command::Check(args) => load(&args).and_then(|config| print(&config.to_string())),
+        Command::Check(args) => load(&args).and_then(|config| {
+            config.access.check(config.listen)?;
+            print(&config.to_string())
+        }),
         Command::Health(args) => load(&args).and_then(|config| health(&config)),
+        Command::Key(args) => make_key(&args),
         Command::Normalize(args) => run_normalize(&args),
         Command::Mock(args) => run_mock(&args),
     };
@@ -204,9 +219,12 @@ fn load(args: &ConfigArgs) -> Result<Config, Failure> {
 
 fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
     let mut config = load(&args.config)?;
+    config.access.check(config.listen)?;
     let filter = EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log: {error}")))?;
     log::start(filter, args.log_format.into());
     runtime()?.block_on(async {
+        // Before anybody is told that the program runs.
+        let mut signals = Signals::listen()?;
         let address = config.listen;
         let listener = listen(address)?;
         let bound = listener.local_addr()?;
@@ -229,14 +247,14 @@ fn run_serve(args: Serve) -> Result<ExitCode, Failure> {
             eprintln!("health and metrics are on http://{}", admin.local_addr()?);
             tokio::spawn(proxy::serve_admin(admin, Arc::clone(&shared), std::future::pending()));
         }
-        let mut signals = Signals::listen()?;
         let (stop, stopped) = oneshot::channel();
         let serving = proxy::serve_on(processors(), listener, Arc::clone(&shared), async {
             // Whoever could ask is gone only with the process.
             let _ = stopped.await;
         });
         let told = async {
-            reload_until_stopped(&args.config, demo.as_ref(), files, &shared, &mut signals).await;
+            let start = Start { args: &args.config, demo: demo.as_ref(), bound };
+            reload_until_stopped(&start, files, &shared, &mut signals).await;
             let _ = stop.send(()); // Serving may have failed at the same moment.
             while signals.next().await != Asked::Stop {}
         };
@@ -276,7 +294,8 @@ fn greet(config: &Config, bound: SocketAddr) {
     let names: Vec<&str> = config.set_up().map(|provider| provider.name.as_str()).collect();
     let default = config.providers.get(config.default_provider).map_or("", |provider| provider.name.as_str());
     let has_demo = names.contains(&"demo");
-    eprintln!("millpond {} listens on http://{bound}", env!("CARGO_PKG_VERSION"));
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    eprintln!("millpond {} listens on {scheme}://{bound}", env!("CARGO_PKG_VERSION"));
     eprintln!("providers set up: {} (bare models go to {default})", names.join(", "));
     if has_demo {
         eprintln!(
@@ -287,22 +306,27 @@ fn greet(config: &Config, bound: SocketAddr) {
         }
     }
     let model = if has_demo { "demo" } else { "MODEL" };
+    let key = if config.access.keys.is_some() { " -H 'authorization: Bearer KEY'" } else { "" };
     eprintln!(
-        "try:\n  curl -N http://{bound}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+        "try:\n  curl -N {scheme}://{bound}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
     );
 }
 
 /// Asks `/readyz` where health is served, over the loopback if that is every address.
 fn health(config: &Config) -> Result<ExitCode, Failure> {
-    let mut address = config.admin_listen.unwrap_or(config.listen);
+    let (mut address, tls) = match config.admin_listen {
+        Some(address) => (address, None),
+        None => (config.listen, config.tls.as_ref()),
+    };
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         });
     }
-    let not_ready = |why: String| Failure::NotReady { address, why };
-    let line = status_line(address).map_err(|error| not_ready(error.to_string()))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let not_ready = |why: String| Failure::NotReady { scheme, address, why };
+    let line = status_line(address, tls).map_err(|error| not_ready(error.to_string()))?;
     match line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)) {
         Some("200") => print("ready\n"),
         Some(_) | None => Err(not_ready(format!("it answers \"{}\"", line.trim_end().escape_default()))),
@@ -310,19 +334,52 @@ fn health(config: &Config) -> Result<ExitCode, Failure> {
 }
 
 /// The first line of the answer. The check runs every few seconds, so no client and no runtime is started for it.
-fn status_line(address: SocketAddr) -> io::Result<String> {
-    const LENGTH_LIMIT: u64 = 256;
-    let mut connection = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+fn status_line(address: SocketAddr, tls: Option<&ListenerTls>) -> io::Result<String> {
+    let connection = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     connection.set_read_timeout(Some(HEALTH_TIMEOUT))?;
     connection.set_write_timeout(Some(HEALTH_TIMEOUT))?;
+    match tls {
+        None => ask_ready(address, connection),
+        Some(tls) => {
+            let client = tls.client().map_err(io::Error::other)?;
+            let name = ServerName::from(address.ip());
+            let session = ClientConnection::new(Arc::new(client), name).map_err(io::Error::other)?;
+            ask_ready(address, StreamOwned::new(session, connection))
+        }
+    }
+}
+
+fn ask_ready(address: SocketAddr, mut connection: impl Read + Write) -> io::Result<String> {
+    const LENGTH_LIMIT: u64 = 256;
     write!(connection, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut line = String::new();
     BufReader::new(connection.take(LENGTH_LIMIT)).read_line(&mut line)?;
     Ok(line)
 }
 
+/// Makes a key and says it to the person who asked, apart from what may be written into a file.
+fn make_key(args: &Key) -> Result<ExitCode, Failure> {
+    let mut chance = [0; 32];
+    getrandom::fill(&mut chance).map_err(io::Error::other)?;
+    let key = key_of(chance);
+    let hash = KeyHash::of(key.as_bytes()).to_string();
+    let name = match &args.name {
+        Some(name) if is_key_name(name) => name.clone(),
+        Some(name) => {
+            return Err(Failure::Usage(format!(
+                "--name: \"{name}\": a name has letters, digits, \"-\" and \"_\" only"
+            )));
+        }
+        None => format!("key-{}", hash.trim_start_matches("sha256:").get(..8).unwrap_or_default()),
+    };
+    eprintln!("{key}");
+    print(&format!("[keys.{name}]\nhash = \"{hash}\"\n"))
+}
+
 /// The signals that end or reload the process.
 struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -340,7 +397,11 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     #[cfg(not(unix))]
@@ -352,7 +413,7 @@ impl Signals {
     #[cfg(unix)]
     async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,
         }
@@ -368,16 +429,35 @@ impl Signals {
     }
 }
 
+/// What a process keeps from its start, whatever config comes into force.
+struct Start<'a> {
+    args: &'a ConfigArgs,
+    demo: Option<&'a Url>,
+    /// Where it listens.
+    bound: SocketAddr,
+}
+
+impl Start<'_> {
+    /// Reads the config again. It must not open to others what was closed to them.
+    fn load(&self) -> Result<Config, Failure> {
+        let mut config = load(self.args)?;
+        config.access.check(self.bound)?;
+        if let Some(url) = self.demo {
+            config.add_demo(url.clone());
+        }
+        Ok(config)
+    }
+}
+
 /// Puts the config into force again whenever its files change or SIGHUP comes, until the process is to stop.
 /// One that cannot be read is told of, and the one in force stays.
 async fn reload_until_stopped(
-    args: &ConfigArgs,
-    demo: Option<&Url>,
+    start: &Start<'_>,
     files: Vec<PathBuf>,
     shared: &Shared,
     signals: &mut Signals,
 ) {
-    let mut watched = Watched::new(args, files);
+    let mut watched = Watched::new(start.args, files);
     loop {
         let asked = timeout(LOOK_EVERY, signals.next()).await;
         match asked {
@@ -386,12 +466,9 @@ async fn reload_until_stopped(
             Err(_) if watched.changed() => {}
             Err(_) => continue,
         }
-        match load(args) {
-            Ok(mut config) => {
-                if let Some(url) = demo {
-                    config.add_demo(url.clone());
-                }
-                watched = Watched::new(args, config.files.clone());
+        match start.load() {
+            Ok(config) => {
+                watched = Watched::new(start.args, config.files.clone());
                 shared.reload(config);
                 tracing::info!("the config was read again");
             }

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::access::{AccessFile, CorsFile, KeyFile};
 use super::aliases::AliasFile;
 use super::deadlines::DeadlinesFile;
 use super::reasoning_memory::MemoryFile;
 use super::retry::{BreakerFile, RetryFile};
 use super::telemetry::TelemetryFile;
+use super::tls::{ConnectFile, TlsFile};
+use super::traffic::{KeyLimits, TrafficFile};
 use super::{ConfigError, KeepAliveForm, OnDisconnect};
 use crate::api::chat_completions::ReasoningField;
 use crate::dialect::ThinkTags;
@@ -37,6 +40,8 @@ pub struct File {
     pub(super) retry: RetryFile,
     #[serde(default)]
     pub(super) breaker: BreakerFile,
+    #[serde(default)]
+    pub(super) limits: TrafficFile,
     pub(super) body_limit_bytes: Option<usize>,
     pub(super) frame_limit_bytes: Option<usize>,
     #[serde(default)]
@@ -44,6 +49,14 @@ pub struct File {
     #[serde(default)]
     pub(super) aliases: BTreeMap<String, AliasFile>,
     pub(super) admin_listen: Option<String>,
+    pub(super) tls: Option<TlsFile>,
+    keys: Option<BTreeMap<String, KeyFile>>,
+    keys_file: Option<PathBuf>,
+    allow_anonymous: Option<bool>,
+    #[serde(default)]
+    allowed_hosts: Vec<String>,
+    #[serde(default)]
+    cors: CorsFile,
     pub(super) drain: Option<Span>,
     pub(super) on_disconnect: Option<OnDisconnect>,
     pub(super) drain_limit: Option<Span>,
@@ -79,6 +92,12 @@ pub(super) struct ProviderFile {
     pub(super) first_event_timeout: Option<Span>,
     pub(super) idle_timeout: Option<Span>,
     pub(super) total_timeout: Option<Span>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+    pub(super) http2: Option<bool>,
+    #[serde(default)]
+    pub(super) limits: KeyLimits,
     /// What is different for one of its models.
     #[serde(default)]
     pub(super) per_model: BTreeMap<String, ProviderFile>,
@@ -132,6 +151,16 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 impl ProviderFile {
+    /// Takes what it says of connections.
+    pub(super) fn take_connect(&mut self) -> ConnectFile {
+        ConnectFile {
+            ca_file: self.ca_file.take(),
+            client_cert: self.client_cert.take(),
+            client_key: self.client_key.take(),
+            http2: self.http2,
+        }
+    }
+
     pub(super) fn deadlines(&self) -> DeadlinesFile {
         DeadlinesFile {
             connect_timeout: self.connect_timeout,
@@ -144,6 +173,17 @@ impl ProviderFile {
 }
 
 impl File {
+    /// Takes what it says of who may ask.
+    pub(super) fn take_access(&mut self) -> AccessFile {
+        AccessFile {
+            keys: self.keys.take(),
+            keys_file: self.keys_file.take(),
+            allow_anonymous: self.allow_anonymous,
+            allowed_hosts: std::mem::take(&mut self.allowed_hosts),
+            cors: std::mem::take(&mut self.cors),
+        }
+    }
+
     pub(super) fn deadlines(&self) -> DeadlinesFile {
         DeadlinesFile {
             connect_timeout: self.connect_timeout,

@@ -3,6 +3,7 @@
 //! The environment is an argument, so that nothing here depends on the process it runs in. Every mistake
 //! names its place and what was expected.
 
+mod access;
 mod aliases;
 mod aws;
 mod deadlines;
@@ -11,6 +12,8 @@ mod limits;
 mod reasoning_memory;
 mod retry;
 mod telemetry;
+mod tls;
+mod traffic;
 mod upstream;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
+pub use access::{Access, ClientKey, KeyHash, is_key_name, key_of};
 pub use aliases::{Alias, AliasTarget, Choose};
 pub use aws::Credentials;
 pub use deadlines::Deadlines;
@@ -25,6 +29,8 @@ pub use file::File;
 use file::Span;
 pub use limits::{KeepAliveForm, Limits, OnDisconnect};
 pub use retry::{Breaker, Retry};
+pub use tls::{Connect, ListenerTls};
+pub use traffic::{KeyLimits, Traffic};
 pub use upstream::Upstream;
 use upstream::{Place, from_row};
 use url::Url;
@@ -58,6 +64,10 @@ pub struct Config {
     pub reasoning_field: ReasoningField,
     /// Limits and times.
     pub limits: Limits,
+    /// How much may be under way.
+    pub traffic: Traffic,
+    /// Where several processes count requests and tokens together; it may hold a password.
+    pub redis: Option<Secret>,
     /// How long an upstream may take, where nothing else is said.
     pub deadlines: Deadlines,
     /// When an upstream is asked again.
@@ -66,13 +76,17 @@ pub struct Config {
     pub breaker: Breaker,
     /// Where metrics and health are served, if not where millpond listens.
     pub admin_listen: Option<SocketAddr>,
+    /// TLS, where it is spoken with clients.
+    pub tls: Option<ListenerTls>,
+    /// Who may ask.
+    pub access: Access,
     /// How much reasoning is kept for clients that do not send it back; `None`: nothing.
     pub reasoning_memory: Option<recall::Limits>,
     /// How much of answers is kept for clients of the Responses API that only name them, unless it is switched off.
     pub responses_store: Option<recall::Limits>,
     /// Spans, metrics and prices.
     pub telemetry: Settings,
-    /// Other files that were read: where keys stand.
+    /// Other files that were read: where keys and certificates stand.
     pub files: Vec<PathBuf>,
 }
 
@@ -131,8 +145,15 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Config {
     /// Turns what was written into what is meant. `listen` overrides the file's.
-    pub fn new(file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
+    pub fn new(mut file: File, listen: Option<&str>, env: Env<'_>) -> Result<Config, ConfigError> {
         let mut mistakes = Vec::new();
+        let mut files = Vec::new();
+        let access = file.take_access().read(env, &mut files, &mut mistakes);
+        let tls =
+            file.tls.take().map(|tls| tls.read(&mut files)).transpose().unwrap_or_else(|(field, what)| {
+                mistakes.push(format!("tls.{field}: {what}"));
+                None
+            });
         mistakes.extend(file.deadlines().mistakes().map(|name| format!("{name}: must be longer than zero")));
         let deadlines = file.deadlines().over(Deadlines::default());
         let mut address = |field: &str, text: &str| {
@@ -154,8 +175,9 @@ impl Config {
         let telemetry = telemetry::settings(file.telemetry, file.prices, env, &mut mistakes);
         let retry = file.retry.read(&mut mistakes);
         let breaker = file.breaker.read(&mut mistakes);
+        let redis = file.limits.redis(&mut mistakes);
+        let traffic = file.limits.read(&mut mistakes);
         let row = |row| Upstream { deadlines, ..from_row(row, env) };
-        let mut files = Vec::new();
         let mut providers: Vec<Upstream> = PROVIDERS.iter().map(row).collect();
         for (name, written) in file.providers {
             let at = providers.iter().position(|provider| provider.name == name);
@@ -191,10 +213,14 @@ impl Config {
                 aliases,
                 reasoning_field: file.reasoning_field.unwrap_or_default(),
                 limits,
+                traffic,
+                redis,
                 deadlines,
                 retry,
                 breaker,
                 admin_listen,
+                tls,
+                access,
                 reasoning_memory,
                 responses_store,
                 telemetry,
@@ -274,6 +300,10 @@ impl fmt::Display for Config {
         if let Some(address) = self.admin_listen {
             writeln!(f, "admin_listen = \"{address}\"")?;
         }
+        if let Some(tls) = &self.tls {
+            write!(f, "{tls}")?;
+        }
+        write!(f, "{}", self.access)?;
         let Limits { body_bytes, frame_bytes, headers_after, keep_alive, .. } = self.limits;
         let Limits { drain, drain_limit, .. } = self.limits;
         let on_disconnect = match self.limits.on_disconnect {
@@ -290,7 +320,10 @@ impl fmt::Display for Config {
         ] {
             writeln!(f, "{name} = \"{}\"", humantime::format_duration(span))?;
         }
-        write!(f, "{}{}{}", self.deadlines, self.retry, self.breaker)?;
+        write!(f, "{}{}{}{}", self.deadlines, self.retry, self.breaker, self.traffic)?;
+        if self.redis.is_some() {
+            writeln!(f, "redis = {{ url = \"[hidden]\" }}")?;
+        }
         for provider in self.set_up() {
             writeln!(f, "\n[providers.{}]\ndialect = \"{}\"", provider.name, provider.dialect.name())?;
             if let Ok(url) = &provider.base_url {
@@ -299,9 +332,13 @@ impl fmt::Display for Config {
             let key = match (&provider.key, &provider.credentials) {
                 (Some(_), _) => "api_key = \"[hidden]\"",
                 (None, Some(_)) => "# signed with AWS credentials",
+                (None, None) if self.access.keys.is_some() => "# no key",
                 (None, None) => "# no key: the client's own authorization is passed on",
             };
             writeln!(f, "{key}")?;
+            if provider.limits != KeyLimits::default() {
+                writeln!(f, "limits = {}", provider.limits)?;
+            }
         }
         if !self.aliases.is_empty() {
             writeln!(f, "\n[aliases]")?;
@@ -406,6 +443,10 @@ mod tests {
             ("[providers.groq]\napi_key_env = \"NO\"", "environment variable NO is not set"),
             ("[providers.groq]\napi_key_file = \"/no/such\"", "/no/such cannot be read"),
             ("[providers.groq]\napi_key = \"a\"\napi_key_env = \"B\"", "more than one of"),
+            ("[limits]\nstreams = 0", "limits.streams: must be 1 or more"),
+            ("[limits.redis]\nurl = \"http://x\"", "limits.redis.url: is no address of Redis"),
+            ("[providers.groq.limits]\nstreams = 0", "providers.groq.limits.streams: must be 1 or more"),
+            ("[providers.groq.per_model.m.limits]\nstreams = 1", "providers.groq.per_model.\"m\".limits"),
             ("[aliases]\na = \"b\"\nb = \"c/d\"", "aliases.a"),
         ] {
             let mistake = mistake(text);

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::file::{FinishQuirk, ProviderFile, QuirksFile};
-use super::{Credentials, Deadlines, Env, Secret, aws};
+use super::{Connect, Credentials, Deadlines, Env, KeyLimits, Secret, aws};
 use crate::dialect::AnyDialect;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::provider::{self, Auth, Provider};
@@ -22,7 +22,7 @@ pub struct Upstream {
     pub dialect: AnyDialect,
     /// Where it is; `Err` names the environment variable that is missing.
     pub base_url: Result<Url, String>,
-    /// The key that is sent; without one the client's own is passed on.
+    /// The key that is sent; without one the client's own is passed on, unless clients have keys of ours.
     pub key: Option<Secret>,
     /// How the key is sent.
     pub auth: Auth,
@@ -38,6 +38,10 @@ pub struct Upstream {
     pub models: Vec<String>,
     /// How long it may take.
     pub deadlines: Deadlines,
+    /// How it is connected to.
+    pub connect: Connect,
+    /// What it may be asked for, by all clients together.
+    pub limits: KeyLimits,
     /// What is different for one of its models: the whole provider, as it is for that model.
     pub per_model: BTreeMap<String, Upstream>,
     /// It has its key, or the file names it: it is used for bare models and listed.
@@ -69,6 +73,8 @@ impl Upstream {
             headers: HeaderMap::new(),
             models: Vec::new(),
             deadlines: Deadlines::default(),
+            connect: Connect::default(),
+            limits: KeyLimits::default(),
             per_model: BTreeMap::new(),
             is_set_up: false,
         }
@@ -136,7 +142,7 @@ impl Place<'_> {
     pub(super) fn provider(
         &mut self,
         known: Option<Upstream>,
-        written: ProviderFile,
+        mut written: ProviderFile,
         env: Env<'_>,
     ) -> Upstream {
         if self.name.is_empty() || self.name.contains('/') {
@@ -196,6 +202,11 @@ impl Place<'_> {
             self.wrong(field, "must be longer than zero");
         }
         provider.deadlines = written.deadlines().over(provider.deadlines);
+        let connect = written.take_connect().over(provider.connect.clone(), self.files);
+        match connect {
+            Ok(connect) => provider.connect = connect,
+            Err((field, what)) => self.wrong(field, what),
+        }
         if let Some(name) = written.api_key_header {
             match name.parse() {
                 Ok(name) => provider.key_header = Some(name),
@@ -208,6 +219,8 @@ impl Place<'_> {
                 (_, _) => self.wrong("headers", format_args!("\"{name}\" or its value is no header")),
             }
         }
+        written.limits.check(&format!("{}.limits", self.table), self.mistakes);
+        provider.limits = written.limits.over(provider.limits);
         provider.models = written.models;
         provider.dialect = with_quirks(provider.dialect, &written.quirks);
         provider.credentials = credentials(provider.auth, &provider.base_url, env);
@@ -227,6 +240,9 @@ impl Place<'_> {
         let mut place = Place { name: self.name, table, deadlines, files, mistakes };
         if !written.models.is_empty() || !written.per_model.is_empty() {
             place.wrong("models", "stands in the provider's own table; so does per_model");
+        }
+        if written.limits != KeyLimits::default() {
+            place.wrong("limits", "stands in the provider's own table");
         }
         let base = Upstream { per_model: BTreeMap::new(), models: Vec::new(), ..base };
         place.provider(Some(base), ProviderFile { per_model: BTreeMap::new(), ..written }, env)

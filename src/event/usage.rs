@@ -73,7 +73,8 @@ impl Usage {
         merge(&mut self.rest, later.rest);
     }
 
-    fn sum(&self) -> u64 {
+    /// All tokens that are known.
+    pub fn sum(&self) -> u64 {
         let parts = self.prompt.unwrap_or(0).saturating_add(self.completion.unwrap_or(0));
         self.total.unwrap_or(0).max(parts)
     }

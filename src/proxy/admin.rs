@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, Request};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::access::{Guard, guarded};
 use super::handler::json;
 use super::health::Report;
 use crate::error::Error;
@@ -25,9 +27,11 @@ pub async fn serve_admin(
     shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let guard = Guard::new(&shared, listener.local_addr()?);
     let router = health(&shared)
         .merge(metrics(shared.telemetry.clone()))
-        .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) });
+        .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
+        .layer(middleware::from_fn_with_state(guard, guarded));
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
@@ -43,7 +47,7 @@ pub(super) fn health<S: Clone + Send + Sync + 'static>(shared: &Arc<Shared>) -> 
         .route("/readyz", get(is_ready))
 }
 
-/// Whether more requests are wanted, and if asked for, how the targets are that were asked of late. A target
+/// Whether more requests are wanted, and if asked for, how many answers run and how the targets are that were asked of late. A target
 /// that fails makes nothing unready: other requests may go elsewhere.
 fn ready(shared: &Shared, is_verbose: bool) -> Response {
     let (status, word) = if shared.is_stopping() {
@@ -53,6 +57,9 @@ fn ready(shared: &Shared, is_verbose: bool) -> Response {
     };
     let mut out = format!("{{\"status\":\"{word}\"").into_bytes();
     if is_verbose {
+        let (running, waiting) = shared.limiter.figures();
+        let streams = format!(",\"streams\":{{\"running\":{running},\"waiting\":{waiting}}}");
+        out.extend_from_slice(streams.as_bytes());
         out.extend_from_slice(b",\"targets\":{");
         let targets = shared.setup().health.report(Instant::now());
         for (at, (name, report)) in targets.iter().enumerate() {

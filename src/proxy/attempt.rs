@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
@@ -22,6 +24,8 @@ use crate::pipeline::Pipeline;
 
 /// How much of a refusal's body is read.
 const REFUSAL_LIMIT: usize = 64 << 10;
+/// How much of the answer is read at once: more may have come, and the client may take less.
+const PORTION: usize = 16 << 10;
 
 type Sending = Pin<Box<dyn Future<Output = reqwest::Result<reqwest::Response>> + Send>>;
 
@@ -67,8 +71,8 @@ enum Source {
     Sending(Sending),
     /// The upstream refused; its reasons are being read.
     Refused(StatusCode, reqwest::Body, Vec<u8>),
-    /// The answer is being read.
-    Streaming(reqwest::Body),
+    /// The answer is being read; what came of it and was not looked at yet.
+    Streaming(reqwest::Body, Bytes),
     /// Nothing more is read.
     Done,
 }
@@ -153,7 +157,19 @@ impl Attempt {
             Source::Sending(sending) => {
                 let response = ready!(sending.as_mut().poll(cx));
                 match response {
-                    Ok(response) => self.responded(response, to.observer()),
+                    Ok(response) => {
+                        let coding = response.headers().get(CONTENT_ENCODING);
+                        let is_coded = coding.is_some_and(|coding| coding != "identity");
+                        self.responded(response, to.observer());
+                        // The client has taken away what it can read.
+                        if is_coded && matches!(self.source, Source::Streaming(..)) {
+                            let provider = &self.target.provider;
+                            let message = format!(
+                                "Provider {provider} compressed its answer in a way that is not known."
+                            );
+                            self.fail(Fault { message, ..Fault::new(FaultCode::Malformed) }, to);
+                        }
+                    }
                     Err(error) => {
                         let code =
                             if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
@@ -181,27 +197,39 @@ impl Attempt {
                 let fault = envelope::read_body(status.as_u16(), &std::mem::take(reasons));
                 self.refuse(fault, to);
             }
-            Source::Streaming(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+            Source::Streaming(_, came) if !came.is_empty() => {
+                let data = came.split_to(came.len().min(PORTION));
+                return Poll::Ready(self.read(&data, to));
+            }
+            Source::Streaming(body, came) => match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else {
-                        return Poll::Ready(Step::Other); // Trailers say nothing.
-                    };
-                    let now = Instant::now();
-                    self.pipeline.push(&data, to);
-                    if self.pipeline.take_progress() {
-                        self.last_sign = now;
-                        if self.answered.is_none() {
-                            self.answered = Some(now);
-                        }
-                    }
-                    return Poll::Ready(Step::Read(now));
+                    // Trailers say nothing.
+                    *came = frame.into_data().unwrap_or_default();
+                    let data = came.split_to(came.len().min(PORTION));
+                    return Poll::Ready(self.read(&data, to));
                 }
-                Some(Err(_)) => self.finish(Some(FaultCode::ConnectionLost), to),
+                Some(Err(error)) => self.finish(upstream::broken(&error), to),
                 None => self.finish(None, to),
             },
             Source::Done => return Poll::Pending,
         }
         Poll::Ready(Step::Other)
+    }
+
+    /// Reads the next bytes of the answer.
+    fn read(&mut self, data: &[u8], to: &mut dyn Receiver) -> Step {
+        if data.is_empty() {
+            return Step::Other;
+        }
+        let now = Instant::now();
+        self.pipeline.push(data, to);
+        if self.pipeline.take_progress() {
+            self.last_sign = now;
+            if self.answered.is_none() {
+                self.answered = Some(now);
+            }
+        }
+        Step::Read(now)
     }
 
     fn send(&mut self, now: Instant, observer: Option<&mut (dyn Observer + 'static)>) {
@@ -225,7 +253,7 @@ impl Attempt {
         }
         self.headers = upstream::passed_on(&head.headers, std::time::SystemTime::now());
         self.source = if head.status.is_success() {
-            Source::Streaming(body)
+            Source::Streaming(body, Bytes::new())
         } else {
             Source::Refused(head.status, body, Vec::new())
         };
@@ -245,8 +273,8 @@ impl Attempt {
         match self.source {
             Source::Waiting(_) => None,
             Source::Sending(_) => Some(("response_timeout", response)),
-            Source::Streaming(_) if self.answered.is_none() => Some(("first_event_timeout", first_event)),
-            Source::Refused(..) | Source::Streaming(_) | Source::Done => Some(("idle_timeout", idle)),
+            Source::Streaming(..) if self.answered.is_none() => Some(("first_event_timeout", first_event)),
+            Source::Refused(..) | Source::Streaming(..) | Source::Done => Some(("idle_timeout", idle)),
         }
     }
 
@@ -295,7 +323,7 @@ impl Attempt {
 
     /// The answer ended. If the upstream's body is at its end as well, its connection can be used again.
     pub(super) fn release(&mut self, cx: &mut Context<'_>) {
-        if let Source::Streaming(body) = &mut self.source {
+        if let Source::Streaming(body, _) = &mut self.source {
             // Whatever comes is behind the end mark; only the end itself matters.
             let _ = Pin::new(body).poll_frame(cx);
         }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,11 +14,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
-use super::App;
+use super::access::Client;
 use super::answer::Answer;
 use super::plan::Plan;
 use super::relay::{Parts, Relay};
+use super::{App, Current, Shared};
 use crate::api::Api;
+use crate::chat::Chat;
 use crate::error::{Error, Refusal};
 use crate::observe::{End, Outcome, Watch};
 use crate::telemetry::Accepted;
@@ -41,10 +43,13 @@ pub(super) async fn responses(State(app): State<Arc<App>>, request: Request) -> 
 /// Answers one request for an answer of a model.
 async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
+    let mut watch = watch(&app.shared, &head);
     match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
         Err(error) => {
+            if let Error::Limited(limited) = &error {
+                app.shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+            }
             // If there is a relay, it has the watch and has told the end.
             watch.end(&Outcome {
                 end: End::Rejected,
@@ -60,7 +65,7 @@ async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
 /// Answers whatever is no chat, watched as well.
 pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let mut watch = watch(&app, &head);
+    let mut watch = watch(&app.shared, &head);
     let response = next.run(Request::from_parts(head, body)).await;
     let status = response.status();
     let end = if status.is_success() { End::Complete } else { End::Rejected };
@@ -68,16 +73,25 @@ pub(super) async fn watched(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-fn watch(app: &App, head: &http::request::Parts) -> Watch {
-    app.shared.telemetry.watch(Accepted {
+/// Answers with an error what nobody else has watched.
+pub(super) fn rejected(shared: &Shared, head: &http::request::Parts, error: Error) -> Response {
+    let status = Some(error.status().as_u16());
+    watch(shared, head).end(&Outcome { end: End::Rejected, status, usage: None, repairs: None });
+    error.into_response()
+}
+
+fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
+    shared.telemetry.watch(Accepted {
         method: &head.method,
+        scheme: shared.scheme,
         route: head.extensions.get::<MatchedPath>().map(MatchedPath::as_str),
         path: head.uri.path(),
         headers: &head.headers,
     })
 }
 
-/// Makes the relay that asks whom the request's model names. It takes the watch with it.
+/// Makes the relay that asks whom the request's model names, once there is a place for it. It takes the watch with
+/// it.
 async fn answer(
     app: &App,
     api: Api,
@@ -85,11 +99,14 @@ async fn answer(
     body: Body,
     watch: &mut Watch,
 ) -> Result<Response, Error> {
-    if let Err(error) = check_content_type(headers) {
-        discard(body).await;
-        return Err(error);
-    }
     let current = app.current();
+    let client = match admit(&current, headers) {
+        Ok(client) => client,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let limits = current.config.limits;
     let body = read_body(headers, body, limits.body_bytes).await?;
     if let Some(observer) = watch.observer() {
@@ -97,16 +114,22 @@ async fn answer(
     }
     let received = Instant::now();
     let (chat, encoder) = match api {
-        Api::Responses => super::responses::read(&current, headers, &body)?,
+        Api::Responses => super::responses::read(&current, &client, headers, &body)?,
         Api::ChatCompletions => api.read(&body, current.config.reasoning_field)?,
     };
+    let expected = expected_tokens(&body, &chat);
     drop(body);
+    client.check_model(&chat.model)?;
     let is_stream = chat.stream;
-    let mut plan = Plan::new(current, chat, headers, received)?;
-    let first = plan.first(watch)?;
+    let traffic = current.config.traffic;
+    let key = client.party(traffic.per_key);
+    let mut plan = Plan::new(current, chat, headers, client, received)?;
+    let mut place = app.shared.limiter.admit(plan.wanted(key, expected), traffic).await?;
+    let first = plan.first(&mut place, watch)?;
     let answer = Answer::new(Relay::new(Parts {
         first,
         plan,
+        place,
         encoder,
         is_stream,
         limits,
@@ -115,6 +138,13 @@ async fn answer(
         notice: app.drain.notice(),
     }));
     if is_stream { stream(answer, limits.headers_after).await } else { object(answer).await }
+}
+
+/// What a request may cost: a token for four bytes of it, and as many as the client allows for the answer. A limit
+/// that cannot be read is told by whoever writes the provider's request.
+fn expected_tokens(body: &[u8], chat: &Chat) -> u64 {
+    let answer = chat.max_tokens().ok().flatten().unwrap_or_default();
+    answer.saturating_add(body.len() as u64 / 4)
 }
 
 /// Waits for the first event that says something, but no longer than `headers_after`; then the status line
@@ -167,6 +197,13 @@ fn early_error(relay: &mut Relay) -> Option<Error> {
     Some(error)
 }
 
+/// Finds out who asks, and whether that can be understood at all.
+fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
+    let client = Client::of(&current.config.access, headers, SystemTime::now())?;
+    check_content_type(headers)?;
+    Ok(client)
+}
+
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Err(Error::ContentType("missing".to_owned()));
@@ -200,7 +237,7 @@ async fn read_body(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<
 }
 
 /// Reads past the rest of a body, as long as it keeps coming.
-async fn discard(mut body: Body) {
+pub(super) async fn discard(mut body: Body) {
     let mut room = DISCARD_LIMIT;
     while let Ok(Some(Ok(frame))) = timeout(DISCARD_PATIENCE, body.frame()).await {
         let length = frame.data_ref().map_or(0, Bytes::len);

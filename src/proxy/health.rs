@@ -4,7 +4,7 @@
 //! be asked, and the [`Load`] of an attempt tells how it went. Instants are arguments, so that the rules can
 //! be tested without waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -101,6 +101,16 @@ impl Health {
             targets.insert(name, Arc::clone(&target));
         }
         target
+    }
+
+    /// How many targets of each provider are left alone. One that was asked and is well counts nothing.
+    pub(super) fn open(&self, now: Instant) -> Vec<(String, i64)> {
+        let mut open = BTreeMap::new();
+        for (name, report) in self.report(now) {
+            let provider = name.split_once('/').map_or(name.as_str(), |(provider, _)| provider);
+            *open.entry(provider.to_owned()).or_default() += i64::from(report.state == "open");
+        }
+        open.into_iter().collect()
     }
 
     /// All targets by name.

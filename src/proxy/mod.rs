@@ -1,17 +1,20 @@
 //! The edge: everything that does I/O for an answer.
 //!
-//! [`serve`] listens; `handler` reads a request; its `plan` knows whom its `route` may lead to, how their
-//! `health` is, and when to `retry`; `upstream` prepares what is sent to one of them, and an `attempt` is that
+//! [`serve`] listens, perhaps with `tls`; `access` knows who may ask; `handler` reads a request; its `plan` knows whom
+//! its `route` may lead to, how their `health` is, and when to `retry`; `limit` gives out the places; `upstream`
+//! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
-//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold on it, and `drain` the end
-//! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
+//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold
+//! on it, and `drain` the end of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
+mod access;
 mod admin;
 mod answer;
 mod attempt;
 mod drain;
 mod handler;
 mod health;
+mod limit;
 mod memory;
 mod models;
 mod plan;
@@ -20,6 +23,7 @@ mod responses;
 mod retry;
 mod route;
 mod sign;
+mod tls;
 mod turns;
 mod upstream;
 mod workers;
@@ -32,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use access::Guard;
 pub use admin::serve_admin;
 use axum::Router;
 use axum::extract::Request;
@@ -40,12 +45,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::serve::{Listener, ListenerExt};
 use drain::Drain;
+use tls::Handshakes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::ServiceBuilder;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::MakeRequestUuid;
 pub use workers::serve_on;
 
@@ -60,6 +67,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Shared {
     setup: RwLock<Arc<Setup>>,
     telemetry: Telemetry,
+    /// What is under way does not depend on the config.
+    limiter: Arc<limit::Limiter>,
+    /// What is spoken with clients.
+    scheme: &'static str,
     is_stopping: AtomicBool,
 }
 
@@ -73,6 +84,8 @@ struct Setup {
     responses: Option<Arc<responses::Store>>,
     health: health::Health,
     budget: retry::Budget,
+    /// What browsers are told, if any page may ask.
+    cors: Option<CorsLayer>,
 }
 
 /// What all requests of one runtime share.
@@ -93,12 +106,29 @@ struct Current {
 impl Shared {
     /// What a process begins with.
     pub fn new(config: Config, telemetry: Telemetry) -> Arc<Shared> {
+        let store = config.redis.as_ref().and_then(|url| match limit::Store::new(url) {
+            Ok(store) => Some(store),
+            Err(_) => {
+                // The config was read with the same words.
+                tracing::error!("limits.redis.url cannot be used");
+                None
+            }
+        });
+        let limiter = limit::Limiter::new(telemetry.clone(), store);
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         let setup = RwLock::new(Arc::new(Setup::new(config, None)));
-        Arc::new(Shared { setup, telemetry, is_stopping: AtomicBool::new(false) })
+        let shared =
+            Arc::new(Shared { setup, telemetry, limiter, scheme, is_stopping: AtomicBool::new(false) });
+        let observed = Arc::downgrade(&shared);
+        shared.telemetry.observe_open(move || {
+            let shared = observed.upgrade();
+            shared.map(|shared| shared.setup().health.open(Instant::now())).unwrap_or_default()
+        });
+        shared
     }
 
-    /// Puts another config into force, for requests from now on. Where millpond listens and what telemetry is
-    /// set to stays as it was at the start.
+    /// Puts another config into force, for requests from now on. Where millpond listens, whether it speaks TLS
+    /// there, what telemetry is set to and where rates are shared stays as it was at the start.
     pub fn reload(&self, config: Config) {
         let mut setup = self.setup.write().unwrap_or_else(PoisonError::into_inner);
         *setup = Arc::new(Setup::new(config, Some(&setup)));
@@ -133,7 +163,8 @@ impl Setup {
         };
         let health = health::Health::new(config.breaker);
         let budget = retry::Budget::new(&config.retry);
-        Setup { config, models: models::Cache::default(), memory, responses, health, budget }
+        let cors = access::cors(&config.access);
+        Setup { config, models: models::Cache::default(), memory, responses, health, budget, cors }
     }
 }
 
@@ -184,12 +215,25 @@ async fn run(
     shared: Arc<Shared>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let app = Arc::new(App::new(shared).map_err(std::io::Error::other)?);
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small writes");
         }
     });
+    let tls = shared.setup().config.tls.clone();
+    match tls {
+        Some(tls) => run_on(Handshakes::new(listener, Arc::clone(&shared), tls), shared, shutdown).await,
+        None => run_on(listener, shared, shutdown).await,
+    }
+}
+
+async fn run_on(
+    listener: impl Listener<Addr = SocketAddr>,
+    shared: Arc<Shared>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let guard = Guard::new(&shared, listener.local_addr()?);
+    let app = Arc::new(App::new(shared).map_err(std::io::Error::other)?);
     let (stopping, stopped) = oneshot::channel();
     let shared = Arc::clone(&app.shared);
     let shutdown = async move {
@@ -200,7 +244,8 @@ async fn run(
     };
     let over = end_drain(stopped, app.drain.clone(), Arc::clone(&app.shared));
     let drain = app.drain.clone();
-    let served = axum::serve(listener, router(app).into_make_service()).with_graceful_shutdown(shutdown);
+    let served =
+        axum::serve(listener, router(app, guard).into_make_service()).with_graceful_shutdown(shutdown);
     let served = async {
         served.await?;
         drain.idle().await;
@@ -223,7 +268,7 @@ async fn end_drain(stopped: oneshot::Receiver<()>, drain: Drain, shared: Arc<Sha
     tracing::warn!("some clients did not take the end of their answers");
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, guard: Guard) -> Router {
     let layers = ServiceBuilder::new()
         .set_x_request_id(MakeRequestUuid)
         .propagate_x_request_id()
@@ -236,12 +281,13 @@ fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/responses/{id}", get(responses::one).delete(responses::delete))
-        .merge(admin::health(&app.shared));
+        .route("/v1/responses/{id}", get(responses::one).delete(responses::delete));
     if app.shared.setup().config.admin_listen.is_none() {
         router = router.merge(admin::metrics(app.shared.telemetry.clone()));
     }
     router
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app.shared), access::keyed))
+        .merge(admin::health(&app.shared))
         .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
         .method_not_allowed_fallback(wrong_method)
         .layer(watched.clone())
@@ -250,6 +296,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/responses", answer())
         .route("/responses", answer())
         .with_state(app)
+        .layer(middleware::from_fn_with_state(guard, access::guarded))
         .layer(layers)
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::access::Client;
 use super::handler::json;
 use super::{App, Current, upstream};
 use crate::config::Upstream;
@@ -40,10 +42,11 @@ struct Model {
     object: String,
 }
 
-/// Lists the models.
-pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
+/// Lists the models that the client may ask for.
+pub(super) async fn list(State(app): State<Arc<App>>, Extension(client): Extension<Client>) -> Response {
     let mut out = Vec::from(b"{\"object\":\"list\",\"data\":[");
-    for (at, model) in all(&app.current()).await.iter().enumerate() {
+    let models = all(&app.current()).await;
+    for (at, model) in models.iter().filter(|model| client.may_use(&model.id)).enumerate() {
         if at > 0 {
             out.push(b',');
         }
@@ -54,7 +57,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Describes one model, by its name with or without the default provider's.
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    client.check_model(&id)?;
     let current = app.current();
     let models = all(&current).await;
     let default = current

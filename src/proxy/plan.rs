@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use tokio::time::Instant;
 
+use super::access::Client;
 use super::attempt::{Attempt, AttemptTarget, Ready};
 use super::health::{Admission, Target as TargetHealth};
+use super::limit::{Party, Place, Wanted};
 use super::memory::NoteTaker;
 use super::retry::{self, Verdict, verdict};
 use super::route::{RouteTarget, route};
@@ -29,6 +31,7 @@ pub(super) struct Plan {
     chat: Chat,
     /// The client's, for providers that get the client's own key.
     headers: HeaderMap,
+    client: Client,
     /// In the order in which they are asked; never empty.
     candidates: Vec<Candidate>,
     /// The one that was asked last.
@@ -62,6 +65,7 @@ impl Plan {
         current: Current,
         chat: Chat,
         headers: &HeaderMap,
+        client: Client,
         received: Instant,
     ) -> Result<Plan, Error> {
         let config = &current.config;
@@ -70,7 +74,8 @@ impl Plan {
         current.budget.earn();
         Ok(Plan {
             current,
-            headers: headers.clone(),
+            headers: client.for_providers(headers),
+            client,
             candidates: order,
             at: 0,
             attempts: 0,
@@ -85,12 +90,19 @@ impl Plan {
         self.attempts
     }
 
+    /// The places that it takes: those of one of the providers that may be asked among them.
+    pub(super) fn wanted(&self, key: Option<Party>, tokens: u64) -> Wanted {
+        let config = &self.current.config;
+        let upstreams = self.candidates.iter().filter_map(|one| config.providers.get(one.provider));
+        Wanted { streams: config.traffic.streams, key, providers: upstreams.map(party).collect(), tokens }
+    }
+
     /// The first attempt: at the first target that can be asked this.
-    pub(super) fn first(&mut self, watch: &mut Watch) -> Result<Next, Error> {
+    pub(super) fn first(&mut self, place: &mut Place, watch: &mut Watch) -> Result<Next, Error> {
         let mut first_error = None;
         for at in 0..self.candidates.len() {
             self.at = at;
-            match self.attempt(None, self.received, watch) {
+            match self.attempt(None, self.received, place, watch) {
                 Ok(next) => return Ok(next),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -99,7 +111,13 @@ impl Plan {
     }
 
     /// The next attempt after one that failed and said nothing to the client; `None` if there is none.
-    pub(super) fn next(&mut self, failed: &Attempt, fault: &Fault, watch: &mut Watch) -> Option<Next> {
+    pub(super) fn next(
+        &mut self,
+        failed: &Attempt,
+        fault: &Fault,
+        place: &mut Place,
+        watch: &mut Watch,
+    ) -> Option<Next> {
         let now = Instant::now();
         let verdict = verdict(fault);
         if verdict == Verdict::Final {
@@ -115,7 +133,7 @@ impl Plan {
         while self.at + 1 < self.candidates.len() {
             self.at += 1;
             if self.candidates.get(self.at).is_some_and(may_be_asked)
-                && let Ok(next) = self.attempt(Some(fault), now, watch)
+                && let Ok(next) = self.attempt(Some(fault), now, place, watch)
             {
                 return Some(next);
             }
@@ -133,12 +151,18 @@ impl Plan {
             return None;
         }
         self.pauses += 1;
-        self.attempt(Some(fault), now + pause, watch).ok() // What could be asked before can be asked again.
+        self.attempt(Some(fault), now + pause, place, watch).ok() // Only its limit may be in the way now.
     }
 
     /// An attempt at the target in turn, perhaps after one that failed. Reasoning that the client left out
     /// returns to the chat first.
-    fn attempt(&mut self, after: Option<&Fault>, begins: Instant, watch: &mut Watch) -> Result<Next, Error> {
+    fn attempt(
+        &mut self,
+        after: Option<&Fault>,
+        begins: Instant,
+        place: &mut Place,
+        watch: &mut Watch,
+    ) -> Result<Next, Error> {
         let Candidate { provider, model, health, .. } =
             self.candidates.get(self.at).ok_or(Error::Internal)?;
         let config = &self.current.config;
@@ -147,12 +171,11 @@ impl Plan {
             provider: upstream.name.clone(),
             variable: variable.clone(),
         })?;
-        upstream::check_key(upstream, model, &self.headers)?;
+        upstream::check_key(upstream, model, &self.headers, &self.client)?;
         let dialect = upstream.dialect.as_dialect();
         let mut restored = None;
         let notes = self.current.memory.as_ref().map(|memory| {
-            let authorization = self.headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-            let scope = Scope::new(&upstream.name, model, authorization);
+            let scope = Scope::new(&upstream.name, model, self.client.identity(&self.headers));
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
             restored = memory.restore(&self.chat, &scope, dialect.quirks().is_foreign);
             notes
@@ -170,6 +193,7 @@ impl Plan {
         upstream::authorize(upstream, &self.headers, request.headers_mut())?;
         sign::sign(upstream, &mut request, SystemTime::now())?;
         let request = upstream::to_reqwest(request)?;
+        place.ask(&party(upstream))?;
         if let Some(observer) = watch.observer() {
             if let Some(fault) = after {
                 observer.retrying(fault);
@@ -204,6 +228,11 @@ impl Plan {
         let attempt = Attempt::new(ready, pipeline, target, Arc::clone(health).begin(), begins);
         Ok(Next { attempt, notes })
     }
+}
+
+/// Whose places are taken for a request to that provider; all its models have the same.
+fn party(upstream: &Upstream) -> Party {
+    Party { name: upstream.name.clone(), limits: upstream.limits }
 }
 
 /// How long the upstream wants to be left alone.

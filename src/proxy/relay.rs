@@ -18,13 +18,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{Attempt, Receiver, Step};
 use super::drain::Notice;
+use super::limit::Place;
 use super::memory::NoteTaker;
 use super::plan::{Next, Plan, retry_after};
 use super::retry::{Verdict, verdict};
 use super::turns::Turns;
 use crate::api::Encoder;
 use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
-use crate::event::{Body, Event, Fault, FaultCode, Part, Sink};
+use crate::event::{Body, Event, Fault, FaultCode, Part, Sink, Usage};
 use crate::observe::{End, Observer, Outcome, Watch};
 
 /// The longest answer that is held until its end.
@@ -41,6 +42,8 @@ pub(super) struct Relay {
     attempt: Attempt,
     /// Until the client has a part of the answer.
     plan: Option<Box<Plan>>,
+    /// Given back at the end.
+    place: Place,
     attempts: u32,
     downstream: Downstream,
     limits: Limits,
@@ -82,6 +85,7 @@ struct Downstream {
 pub(super) struct Parts {
     pub(super) first: Next,
     pub(super) plan: Plan,
+    pub(super) place: Place,
     pub(super) encoder: Box<dyn Encoder>,
     pub(super) is_stream: bool,
     pub(super) limits: Limits,
@@ -187,6 +191,7 @@ impl Relay {
         let Parts {
             first: Next { attempt, notes },
             plan,
+            place,
             mut encoder,
             is_stream,
             limits,
@@ -215,6 +220,7 @@ impl Relay {
             },
             attempts: plan.attempts(),
             plan: Some(Box::new(plan)),
+            place,
             alarm: Box::pin(sleep_until(alarm)),
             attempt,
             limits,
@@ -381,7 +387,7 @@ impl Relay {
             self.attempt.load().failed(now);
         }
         let next = self.plan.as_mut().and_then(|plan| {
-            let next = plan.next(&self.attempt, &fault, &mut self.downstream.watch)?;
+            let next = plan.next(&self.attempt, &fault, &mut self.place, &mut self.downstream.watch)?;
             self.attempts = plan.attempts();
             Some(next)
         });
@@ -489,6 +495,12 @@ impl Drop for Relay {
             (Some(_) | None, None) => End::Disconnected,
         };
         let usage = self.attempt.pipeline().usage();
+        let tokens = usage.as_ref().map(Usage::sum).filter(|tokens| *tokens > 0);
+        // What failed before it said anything costs nothing; a client that left pays what was expected.
+        let is_free = self.attempt.answered().is_none() && self.downstream.fault.is_some();
+        if let Some(tokens) = tokens.or(is_free.then_some(0)) {
+            self.place.settle(tokens);
+        }
         self.downstream.watch.end(&Outcome {
             end,
             status: self.status.map(|status| status.as_u16()),

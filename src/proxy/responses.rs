@@ -1,16 +1,17 @@
 //! Answers of the Responses API that are kept for a while, for clients that only name them.
 //!
 //! `previous_response_id` and `item_reference` become what they name; `GET` and `DELETE /v1/responses/{id}` look at an
-//! answer and forget it. Whoever has another `authorization` does not find it.
+//! answer and forget it. Another client does not find it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
+use super::access::Client;
 use super::handler::json;
 use super::{App, Current};
 use crate::api::Encoder;
@@ -57,20 +58,20 @@ impl Store {
 }
 
 /// What is the client's own.
-fn scope(headers: &HeaderMap) -> Scope {
-    let authorization = headers.get(AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-    Scope::new("", "responses", authorization)
+fn scope(client: &Client, headers: &HeaderMap) -> Scope {
+    Scope::new("", "responses", client.identity(headers))
 }
 
 /// Reads a request, with what it only names.
 pub(super) fn read(
     current: &Current,
+    client: &Client,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Chat, Box<dyn Encoder>), Error> {
     let born = Some(uuid::Uuid::new_v4().simple().to_string());
     let Some(store) = &current.responses else { return Ok(Reading::of(body)?.with(born, None)) };
-    let scope = scope(headers);
+    let scope = scope(client, headers);
     let mut answer = |id: &str| {
         let response = store.find(&scope, "response", id)?;
         let input = store.find(&scope, "input", id)?;
@@ -93,11 +94,13 @@ pub(super) fn read(
 /// An answer that is kept.
 pub(super) async fn one(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let current = app.current();
-    let found = current.responses.as_ref().and_then(|store| store.find(&scope(&headers), "response", &id));
+    let found =
+        current.responses.as_ref().and_then(|store| store.find(&scope(&client, &headers), "response", &id));
     let response = found.ok_or(Error::NoSuchResponse(id))?;
     Ok(json(StatusCode::OK, response.as_bytes().to_vec()))
 }
@@ -105,11 +108,12 @@ pub(super) async fn one(
 /// Forgets an answer.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let current = app.current();
-    let scope = scope(&headers);
+    let scope = scope(&client, &headers);
     let response = current.responses.as_ref().and_then(|store| {
         let response = store.find(&scope, "response", &id)?;
         store.forget(&scope, "response", &id);

@@ -1,56 +1,87 @@
 //! The upstream's side: the client, the request with its key, the headers that are passed on.
 
-use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{Config, Upstream};
+use super::access::Client;
+use crate::config::{Config, Connect, Upstream};
 use crate::error::Error;
+use crate::event::FaultCode;
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
-/// The clients of one runtime, each a pool of connections: one for all upstreams that connect alike.
+/// The clients of one runtime, each a pool of connections: one for all upstreams that are connected to alike.
 #[derive(Debug)]
 pub(super) struct Clients {
     usual: reqwest::Client,
-    others: HashMap<Duration, reqwest::Client>,
+    others: Vec<(Way, reqwest::Client)>,
+}
+
+/// How an upstream is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    timeout: Duration,
+    connect: Connect,
+}
+
+impl Way {
+    fn leads_to(&self, upstream: &Upstream) -> bool {
+        self.timeout == upstream.deadlines.connect && self.connect == upstream.connect
+    }
 }
 
 impl Clients {
     /// Makes the clients for all upstreams.
     pub(super) fn new(config: &Config) -> reqwest::Result<Clients> {
-        let usual = config.deadlines.connect;
-        let mut others = HashMap::new();
+        let usual = Way { timeout: config.deadlines.connect, connect: Connect::default() };
+        let mut others: Vec<(Way, reqwest::Client)> = Vec::new();
         for provider in &config.providers {
             for upstream in std::iter::once(provider).chain(provider.per_model.values()) {
-                let connect = upstream.deadlines.connect;
-                if connect != usual && !others.contains_key(&connect) {
-                    others.insert(connect, client(connect)?);
+                if !usual.leads_to(upstream) && !others.iter().any(|(way, _)| way.leads_to(upstream)) {
+                    let way = Way { timeout: upstream.deadlines.connect, connect: upstream.connect.clone() };
+                    let client = client(&way)?;
+                    others.push((way, client));
                 }
             }
         }
-        Ok(Clients { usual: client(usual)?, others })
+        Ok(Clients { usual: client(&usual)?, others })
     }
 
     /// The client for an upstream.
     pub(super) fn of(&self, upstream: &Upstream) -> &reqwest::Client {
-        self.others.get(&upstream.deadlines.connect).unwrap_or(&self.usual)
+        self.others.iter().find(|(way, _)| way.leads_to(upstream)).map_or(&self.usual, |(_, client)| client)
     }
 }
 
-fn client(connect: Duration) -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
+fn client(way: &Way) -> reqwest::Result<reqwest::Client> {
+    let Connect { ca, identity, http2 } = &way.connect;
+    let mut client = reqwest::Client::builder()
         .user_agent(concat!("millpond/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(connect)
+        // Events that are compressed may wait for one another. Bodies that come compressed all the same are read.
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
+        // Whether something is tried again is decided and counted in one place only.
+        .retry(reqwest::retry::never())
+        .connect_timeout(way.timeout)
         // A redirect could carry the key to another host.
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
-        .pool_idle_timeout(Duration::from_secs(90))
-        .build()
+        .pool_idle_timeout(Duration::from_secs(90));
+    if let Some(pem) = ca {
+        client = client.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
+    }
+    if let Some(pem) = identity {
+        client = client.identity(reqwest::Identity::from_pem(pem)?);
+    }
+    client = match http2 {
+        Some(true) => client.http2_prior_knowledge(),
+        Some(false) => client.http1_only(),
+        None => client,
+    };
+    client.build()
 }
 
 /// Puts the key, or the client's own, and the configured headers on a request.
@@ -96,19 +127,26 @@ fn own_header(upstream: &Upstream) -> Option<HeaderName> {
 }
 
 /// Refuses a request that would go out without any key although the provider wants one.
-pub(super) fn check_key(upstream: &Upstream, model: &str, client: &HeaderMap) -> Result<(), Error> {
+pub(super) fn check_key(
+    upstream: &Upstream,
+    model: &str,
+    headers: &HeaderMap,
+    client: &Client,
+) -> Result<(), Error> {
     let Some(variable) = &upstream.key_env else { return Ok(()) };
-    let given = client.contains_key(AUTHORIZATION)
-        || own_header(upstream).is_some_and(|name| client.contains_key(name))
+    let given = headers.contains_key(AUTHORIZATION)
+        || own_header(upstream).is_some_and(|name| headers.contains_key(name))
         || !upstream.headers.is_empty();
     if upstream.key.is_some() || upstream.credentials.is_some() || given || upstream.is_set_up {
         return Ok(());
     }
     let provider = &upstream.name;
+    // The authorization of a client with a key of ours is that key.
+    let own = if client.name().is_none() { "send an authorization header of your own, or " } else { "" };
     Err(Error::NoKey {
         provider: provider.clone(),
         hint: format!(
-            "Set {variable} where millpond runs, or send an authorization header of your own, or ask another provider (for example openrouter/{provider}/{model})."
+            "Set {variable} where millpond runs, or {own}ask another provider (for example openrouter/{provider}/{model})."
         ),
     })
 }
@@ -151,6 +189,17 @@ pub(super) fn reason(error: &reqwest::Error) -> &'static str {
         "the connection failed"
     } else {
         "the request failed"
+    }
+}
+
+/// What a body that breaks off is to be blamed for; nothing if it came to its end and only its compression
+/// did not.
+pub(super) fn broken(error: &reqwest::Error) -> Option<FaultCode> {
+    // Of the connection it is the client's error that tells, of what cannot be decompressed a plain one.
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>()) {
+        None => Some(FaultCode::ConnectionLost),
+        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Some(_) => Some(FaultCode::Malformed),
     }
 }
 
@@ -198,6 +247,34 @@ fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::File;
+
+    #[test]
+    fn upstreams_that_connect_alike_share_a_client() {
+        let file = File::parse(
+            r#"
+            [providers.a]
+            base_url = "http://127.0.0.1:1/v1"
+            http2 = true
+            [providers.b]
+            base_url = "http://127.0.0.1:2/v1"
+            http2 = true
+            per_model.m = { http2 = false }
+            [providers.c]
+            base_url = "http://127.0.0.1:3/v1"
+            connect_timeout = "1s"
+            "#,
+        );
+        let config = Config::new(file.unwrap(), None, &|_| None).unwrap();
+        let clients = Clients::new(&config).unwrap();
+        assert_eq!(clients.others.len(), 3);
+        let of = |name: &str, model: &str| {
+            std::ptr::from_ref(clients.of(config.provider(name).unwrap().of_model(model)))
+        };
+        assert_eq!(of("a", "m"), of("b", ""));
+        assert_ne!(of("b", "m"), of("b", ""));
+        assert_eq!(of("groq", ""), std::ptr::from_ref(&clients.usual));
+    }
 
     #[test]
     fn retry_after_is_whole_seconds() {

@@ -151,7 +151,8 @@ impl Inference {
 
     /// Another attempt is to be made, perhaps at another target.
     pub(super) fn reroute(&mut self, route: &Routed<'_>) {
-        if route.provider == self.provider && route.model == self.model {
+        let known = (self.provider.as_str(), self.model.as_str());
+        if known == (route.provider, route.model) {
             return;
         }
         self.is_rerouted = true;

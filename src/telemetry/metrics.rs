@@ -41,6 +41,8 @@ pub(super) struct Metrics {
     pub(super) stream_end: Counter<u64>,
     pub(super) attempts: Counter<u64>,
     pub(super) disconnects: Counter<u64>,
+    pub(super) limit_rejected: Counter<u64>,
+    pub(super) queue_waiting: BoundUpDownCounter<i64>,
 }
 
 /// One instrument under the names that are in force: the latest, the older one, or both.
@@ -116,6 +118,9 @@ impl Metrics {
     pub(super) fn new(meter: Meter, generations: MetricNames, configured: HashSet<String>) -> Metrics {
         process::observe(&meter);
         let make = Maker { meter: &meter, generations };
+        let queue_waiting = make.up_down(semconv::QUEUE_WAITING).bind(&[]);
+        // That nobody waits is a figure as well.
+        queue_waiting.add(0);
         Metrics {
             names: Names::new(configured),
             series: RwLock::default(),
@@ -134,9 +139,27 @@ impl Metrics {
             stream_end: make.counter(semconv::STREAM_END),
             attempts: make.counter(semconv::ATTEMPTS_MADE),
             disconnects: make.counter(semconv::DISCONNECTS),
+            limit_rejected: make.counter(semconv::LIMIT_REJECTED),
+            queue_waiting,
             generations,
             meter,
         }
+    }
+
+    /// Has the targets observed whose breakers are open: how many, by the provider's name in the config.
+    pub(super) fn observe_open(&self, open: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
+        let metric = semconv::TARGETS_OPEN;
+        self.meter
+            .i64_observable_up_down_counter(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.help)
+            .with_callback(move |observer| {
+                for (provider, count) in open() {
+                    let name = semconv::provider_name(&provider).to_owned();
+                    observer.observe(count, &[KeyValue::new(semconv::PROVIDER, name)]);
+                }
+            })
+            .build();
     }
 
     /// The series of an inference. `answered` tells that the upstream knows the model: its name is learned.

@@ -34,9 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use opentelemetry::InstrumentationScope;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLogger;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -74,6 +74,8 @@ struct Inner {
 pub struct Accepted<'a> {
     /// Its method.
     pub method: &'a Method,
+    /// `http`, or `https` where TLS is spoken with clients.
+    pub scheme: &'static str,
     /// The path as it is routed; `None` where nobody serves it.
     pub route: Option<&'a str>,
     /// The path as the client wrote it.
@@ -112,6 +114,23 @@ impl Telemetry {
     /// Begins to watch a request.
     pub fn watch(&self, accepted: Accepted<'_>) -> Watch {
         Watch::new(request::Request::new(Arc::clone(&self.0), accepted))
+    }
+
+    /// A request was refused because of a limit: whose, and what there was too much of.
+    pub fn limited(&self, limit: &'static str, reason: &'static str) {
+        let attributes = [KeyValue::new(semconv::LIMIT, limit), KeyValue::new(semconv::LIMIT_REASON, reason)];
+        self.0.metrics.limit_rejected.add(1, &attributes);
+    }
+
+    /// So many more requests wait for a place, or fewer.
+    pub fn waiting(&self, change: i64) {
+        self.0.metrics.queue_waiting.add(change);
+    }
+
+    /// Has the targets observed that are left alone: how many, by the provider's name in the config. To be
+    /// called once.
+    pub fn observe_open(&self, open: impl Fn() -> Vec<(String, i64)> + Send + Sync + 'static) {
+        self.0.metrics.observe_open(open);
     }
 
     /// All metrics as text.

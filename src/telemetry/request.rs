@@ -17,12 +17,12 @@ use crate::observe::{End, Observer, Outcome, Routed, Unreachable};
 
 /// Paths that machines ask for over and over: no span, no metric, and a log line for the curious only.
 const QUIET: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-const SCHEME: &str = "http";
 
 /// The observer of one request.
 pub(super) struct Request {
     shared: Arc<Inner>,
     method: Method,
+    scheme: &'static str,
     route: Option<String>,
     request_id: String,
     is_quiet: bool,
@@ -36,7 +36,7 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn new(shared: Arc<Inner>, accepted: Accepted<'_>) -> Request {
-        let Accepted { method, route, path, headers } = accepted;
+        let Accepted { method, scheme, route, path, headers } = accepted;
         let parent = if shared.settings.trace_context {
             shared.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers))
         } else {
@@ -49,7 +49,7 @@ impl Request {
             let name = route.map_or_else(|| method.to_string(), |route| format!("{method} {route}"));
             let mut attributes = vec![
                 KeyValue::new(semconv::HTTP_METHOD, method.to_string()),
-                KeyValue::new(semconv::URL_SCHEME, SCHEME),
+                KeyValue::new(semconv::URL_SCHEME, scheme),
                 KeyValue::new(semconv::URL_PATH, path.to_owned()),
                 KeyValue::new(semconv::REQUEST_ID, request_id.clone()),
             ];
@@ -62,6 +62,7 @@ impl Request {
         let now = Instant::now();
         let request = Request {
             method: method.clone(),
+            scheme,
             route: route.map(str::to_owned),
             request_id,
             is_quiet,
@@ -81,7 +82,7 @@ impl Request {
     fn active(&self) -> [KeyValue; 2] {
         [
             KeyValue::new(semconv::HTTP_METHOD, method_label(&self.method)),
-            KeyValue::new(semconv::URL_SCHEME, SCHEME),
+            KeyValue::new(semconv::URL_SCHEME, self.scheme),
         ]
     }
 
@@ -109,7 +110,7 @@ impl Request {
         let error = server_error(outcome);
         let mut attributes = vec![
             KeyValue::new(semconv::HTTP_METHOD, method_label(&self.method)),
-            KeyValue::new(semconv::URL_SCHEME, SCHEME),
+            KeyValue::new(semconv::URL_SCHEME, self.scheme),
         ];
         attributes.extend(self.route.as_ref().map(|route| KeyValue::new(semconv::HTTP_ROUTE, route.clone())));
         let status = outcome.status.map(|status| KeyValue::new(semconv::HTTP_STATUS, i64::from(status)));

@@ -133,6 +133,10 @@ pub const REQUEST_ID: &str = "millpond.request_id";
 pub const PHASE: &str = "millpond.phase";
 /// How it went: `ok` or an `error.type`; `ended`, `exported` or `failed`.
 pub const OUTCOME: &str = "millpond.outcome";
+/// Whose limit it was: `total`, `provider` or `key`.
+pub const LIMIT: &str = "millpond.limit";
+/// What there was too much of: `streams`, `requests`, `tokens` or `queue`.
+pub const LIMIT_REASON: &str = "millpond.limit.reason";
 /// `traces` or `metrics`.
 pub const SIGNAL: &str = "millpond.signal";
 
@@ -300,8 +304,14 @@ metrics! {
     OVERHEAD = "millpond.overhead.duration", Kind::Histogram(MICROSECONDS), "s", Any, &[PROVIDER, PHASE];
     /// Requests to upstreams.
     ATTEMPTS_MADE = "millpond.attempts", Kind::Counter, "{attempt}", Any, &[PROVIDER, OUTCOME];
+    /// Targets that failed so often that they are left alone.
+    TARGETS_OPEN = "millpond.targets.open", Kind::UpDownCounter, "{target}", Any, &[PROVIDER];
     /// Clients that left before their answer ended.
     DISCONNECTS = "millpond.client_disconnects", Kind::Counter, "{request}", Any, &[PROVIDER, PHASE];
+    /// Requests that were refused because of a limit.
+    LIMIT_REJECTED = "millpond.limit.rejected", Kind::Counter, "{request}", Any, &[LIMIT, LIMIT_REASON];
+    /// Requests that wait for a place.
+    QUEUE_WAITING = "millpond.queue.waiting", Kind::UpDownCounter, "{request}", Any, &[];
     /// Spans that ended, and what became of them.
     TELEMETRY_SPANS = "millpond.telemetry.spans", Kind::Counter, "{span}", Any, &[OUTCOME];
     /// Exports of telemetry.

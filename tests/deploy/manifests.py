@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/millpond"
 SIDECAR = ROOT / "deploy/kubernetes"
 OLDEST = {"sidecar": "1.29", "chart": "1.30"}
+# Where the chart mounts the keys of clients.
+KEYS_FILE = "/etc/millpond-keys/keys.toml"
 # How long a process may take after its drain.
 LAST_WORDS = 2
 
@@ -37,6 +39,7 @@ RENDERINGS = {
             "image": {"tag": "1.2.3"},
             "imagePullSecrets": [{"name": "registry"}],
             "keySecrets": ["millpond-keys", "more-keys"],
+            "clientKeysSecret": "client-keys",
             "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4317"}],
             "config": 'default_provider = "groq"\n[aliases]\nfast = "groq/llama-3.3-70b-versatile"\n',
             "drainSeconds": 120,
@@ -66,6 +69,8 @@ REFUSED = [
     {"replicaCount": 0},
     {"preStopSeconds": "5s"},
     {"config": 'default_provider = "groq"\nlisten = "127.0.0.1:1"'},
+    {"config": "allow_anonymous = false"},
+    {"config": 'keys_file = "keys.toml"'},
     {"image": {"pullPolicy": "Sometimes"}},
     {"networkPolicy": {"egressPorts": [0]}},
 ]
@@ -160,10 +165,17 @@ def check_container(name, pod, config):
         port = container.get(probe, {}).get("httpGet", {}).get("port")
         complain_unless(port is None or port in ports, f"{name}: {probe} asks port {port}")
     volumes = {volume["name"] for volume in pod["volumes"]}
+    # The image's working directory, from where millpond.toml is read; and where the config says that keys are.
+    keys = re.search(r'^keys_file = "(.+)/keys.toml"$', config, re.M)
+    expected = ["/etc/millpond"] + ([keys[1]] if keys else [])
+    # Beyond the pod it is open or has keys, not both; on its loopback neither is said.
+    is_open = "\nallow_anonymous = true\n" in config
+    is_seen = re.search(r'^listen = "0', config, re.M) is not None
+    complain_unless(is_seen == ((keys is not None) != is_open), f"{name}: who may ask?")
+    paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+    complain_unless(paths == expected, f"{name}: mounted at {paths}")
     for mount in container["volumeMounts"]:
         complain_unless(mount["name"] in volumes, f"{name}: no volume {mount['name']}")
-        # The image's working directory, from where millpond.toml is read.
-        complain_unless(mount["mountPath"] == "/etc/millpond", f"{name}: mounted at {mount['mountPath']}")
     complain_unless(container["securityContext"].get("readOnlyRootFilesystem"), f"{name}: the root can be written")
     drain = int(re.search(r'^drain = "(\d+)s"$', config, re.M)[1])
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
@@ -246,7 +258,9 @@ def main(output):
         pod, config = check_chart_parts(name, every)
         check_restricted(name, pod)
         check_container(name, pod, config)
-        (output / f"{name}.toml").write_text(config)
+        # The secret is the cluster's: here nobody has a key.
+        (output / "keys").write_text("")
+        (output / f"{name}.toml").write_text(config.replace(KEYS_FILE, str(output / "keys")))
         # The notes are not rendered without a cluster otherwise.
         notes = demand(helm, "install", "ponds", CHART, "--values", file, "--dry-run=client")
         complain_unless("/v1/chat/completions" in notes.split("NOTES:")[1], f"{name}: notes")

@@ -113,7 +113,7 @@ async fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
     let proxy = Proxy::of("mine", mock.address, "").await;
     let mut client = Client::connect(proxy.address).await;
     let body = ask("demo", true).to_string();
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: p\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
     client.send(format!("{head}content-length: {}\r\n\r\n", body.len())).await;
     assert_eq!(client.head().await.status, 100);
     client.send(body).await;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -62,10 +63,14 @@ impl Proxy {
         let config = &format!("{once}{config}");
         let file = File::parse(config).unwrap_or_else(|error| panic!("{error}"));
         let config = Config::new(file, None, &env).unwrap_or_else(|error| panic!("{error}"));
+        let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();
+        Proxy::serve(Shared::new(config, telemetry)).await
+    }
+
+    /// Serves with what a test holds as well.
+    pub async fn serve(shared: Arc<Shared>) -> Proxy {
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
-        let telemetry = Telemetry::start(config.telemetry.clone(), config.models()).unwrap();
-        let shared = Shared::new(config, telemetry);
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             // A test that ended without stopping the proxy stops it as well.

@@ -93,7 +93,7 @@ async fn json_may_say_its_charset() {
 async fn a_body_that_says_it_is_too_long_is_not_read() {
     let (_mock, proxy) = proxy().await;
     let mut client = Client::connect(proxy.address).await;
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: p\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}content-length: 2001\r\n\r\n")).await;
     too_large(&mut client).await;
 }
@@ -102,7 +102,7 @@ async fn a_body_that_says_it_is_too_long_is_not_read() {
 async fn a_body_in_chunks_is_counted() {
     let (_mock, proxy) = proxy().await;
     let mut client = Client::connect(proxy.address).await;
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: p\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}transfer-encoding: chunked\r\n\r\n")).await;
     let chunk = format!("3e8\r\n{}\r\n", " ".repeat(1000));
     // The third is one too many; the client is told before it has sent its last.
@@ -178,7 +178,7 @@ async fn a_provider_that_lacks_something_is_told() {
 async fn a_client_that_breaks_off_its_body_harms_nobody() {
     let (mock, proxy) = proxy().await;
     let mut client = Client::connect(proxy.address).await;
-    client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: p\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"model\":").await;
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"model\":").await;
     drop(client);
     proxy.chat(&json!({"model": "mine/demo", "messages": [{"role": "user", "content": "x"}]})).await.object();
     assert_eq!(mock.requests().await.len(), 1);

@@ -84,7 +84,7 @@ impl Running {
     pub fn address(&mut self) -> SocketAddr {
         self.wait("an address", |running| {
             let stderr = running.stderr.so_far();
-            let (_, rest) = stderr.split_once("http://")?;
+            let (_, rest) = stderr.split_once("://")?;
             let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))?;
             rest[..end].parse().ok()
         })
@@ -112,6 +112,13 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let line = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    }
+
+    /// Bytes of its resident memory.
+    pub fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix("kB").unwrap().trim().parse::<usize>().unwrap() << 10
     }
 
     /// Waits for the program's end.

@@ -164,11 +164,21 @@ async fn nothing_of_the_clients_connection_passes() {
         ("x-request-id", "theirs"),
         ("origin", "https://theirs.example"),
     ];
-    let (request, _) =
-        exchange(of("mine", "api_key = \"ours\""), &client, &ask("mine/m", true).to_string()).await;
+    let more = "api_key = \"ours\"\n[cors]\norigins = [\"https://theirs.example\"]";
+    let (request, _) = exchange(of("mine", more), &client, &ask("mine/m", true).to_string()).await;
     let mut names: Vec<_> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["accept", "authorization", "content-length", "content-type", "host", "user-agent"]);
+    let ours = [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ];
+    assert_eq!(names, ours);
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("user-agent"), Some(concat!("millpond/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(request.header("content-length"), Some(request.body.len().to_string().as_str()));
 }

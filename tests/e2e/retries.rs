@@ -280,6 +280,11 @@ async fn a_target_that_nobody_reaches_is_passed_over_and_then_left_alone() {
     assert_eq!(targets["one/m1"]["breaker"], "open", "{targets}");
     assert_eq!(targets["other/m2"]["breaker"], "closed", "{targets}");
     assert_eq!(targets["other/m2"]["failures_in_a_row"], 0, "{targets}");
+    let metrics = proxy.get("/metrics").await.text();
+    for (provider, open) in [("one", 1), ("other", 0)] {
+        let sample = format!("millpond_targets_open{{gen_ai_provider_name=\"{provider}\"}} {open}\n");
+        assert!(metrics.contains(&sample), "no {sample} in {metrics}");
+    }
     // Who asks it by its name is told when to come back.
     let reply = proxy.chat(&ask("one/m1", true)).await;
     assert_eq!(reply.error(503)["type"], "overloaded_error");

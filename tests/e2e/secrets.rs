@@ -1,5 +1,8 @@
 //! Keys: they go to their provider and nowhere else (F6).
 
+use millpond::config::KeyHash;
+
+use crate::certificates::Provider;
 use crate::harness::{KEY, Proxy, ask, client};
 use crate::program::{Running, command, folder};
 use crate::upstream::{Connection, FIRST, LAST_CHUNK, Upstream, chunk, response};
@@ -114,6 +117,43 @@ async fn never_printed(test: &str, entry: &str, around: [&str; 2]) {
             lines().filter(|line| line.contains(KEY) || line.contains("sk-theirs-4711")).collect();
         assert!(shown.is_empty(), "{} lines at level {level}:\n{}", shown.len(), shown.join("\n"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_never_prints_a_key_that_comes_or_goes_in_http_2() {
+    const CLIENTS: &str = "mp-clients-4711";
+    let upstream = Provider::plain().await;
+    let folder = folder("secrets_http_2");
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[keys.one]\nhash = \"{}\"\n{}",
+        KeyHash::of(CLIENTS.as_bytes()),
+        upstream.entry("http", &format!("http2 = true\napi_key = \"{KEY}\""))
+    );
+    std::fs::write(folder.join("millpond.toml"), config).unwrap();
+    let mut command = command(&folder);
+    command.args(["--log", "trace"]);
+    let mut running = Running::start(command);
+    let url = format!("http://{}/v1/chat/completions", running.address());
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    for (header, key, status) in [
+        ("authorization", format!("Bearer {CLIENTS}"), 200),
+        ("x-api-key", CLIENTS.to_owned(), 200),
+        ("authorization", format!("Bearer {CLIENTS}-not"), 401),
+        ("x-api-key", format!("{CLIENTS}-not"), 401),
+    ] {
+        let sent = client.post(&url).header("content-type", "application/json").header(header, key);
+        let reply = sent.body(ask("mine/m", true).to_string()).send().await.unwrap();
+        assert_eq!(reply.status(), status);
+        assert!(!reply.text().await.unwrap().contains("mp-"));
+    }
+    assert_eq!(upstream.asked().len(), 2);
+    running.signal("TERM");
+    let ended = running.end();
+    let printed = ended.stdout + &ended.stderr;
+    assert!(printed.contains("h2::"), "nothing was told of HTTP/2");
+    let shown: Vec<&str> =
+        printed.lines().filter(|line| line.contains(KEY) || line.contains(CLIENTS)).collect();
+    assert!(shown.is_empty(), "{} lines:\n{}", shown.len(), shown.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,20 +88,29 @@ impl Upstream {
         Connection { stream, unread: Vec::new() }
     }
 
-    /// Answers every request on every connection with these writes, from now on.
-    pub fn serve(mut self, writes: Vec<Vec<u8>>) {
-        let writes = Arc::new(writes);
+    /// Has a function serve every connection, from now on.
+    pub fn each<F>(mut self, serve: impl Fn(Connection) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         tokio::spawn(async move {
             while let Some(stream) = self.connections.recv().await {
-                let writes = Arc::clone(&writes);
-                tokio::spawn(async move {
-                    let mut connection = Connection { stream, unread: Vec::new() };
-                    while connection.next_request().await.is_some() {
-                        for bytes in writes.iter() {
-                            connection.write(bytes).await;
-                        }
+                tokio::spawn(serve(Connection { stream, unread: Vec::new() }));
+            }
+        });
+    }
+
+    /// Answers every request on every connection with these writes, from now on.
+    pub fn serve(self, writes: Vec<Vec<u8>>) {
+        let writes = Arc::new(writes);
+        self.each(move |mut connection| {
+            let writes = Arc::clone(&writes);
+            async move {
+                while connection.next_request().await.is_some() {
+                    for bytes in writes.iter() {
+                        connection.write(bytes).await;
                     }
-                });
+                }
             }
         });
     }

@@ -14,6 +14,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::{any, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::dashboard;
@@ -49,11 +50,16 @@ const ROUND: [&str; 8] = [
 /// An answer that lasts for seconds, for a client that does not.
 const SLOW: &str = "demo/slow";
 
+/// A model whose provider takes one request and answers none.
+const NARROW: &str = "narrow/sluice-1";
+
 /// Plays the collector, which takes everything, and the provider `weir`.
 pub async fn play() -> SocketAddr {
     let answer = ([(CONTENT_TYPE, "text/event-stream")], COUNTED);
-    let app =
-        Router::new().route("/v1/chat/completions", post(async move || answer)).fallback(any(async || ()));
+    let app = Router::new()
+        .route("/v1/chat/completions", post(async move || answer))
+        .route("/narrow/chat/completions", post(async || std::future::pending::<()>().await))
+        .fallback(any(async || ()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("a listener has an address");
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -70,7 +76,10 @@ pub struct Server {
 impl Server {
     /// Starts millpond between the demo and the provider, which is the collector as well.
     pub fn millpond(folder: &Path, played: SocketAddr) -> Server {
-        let config = format!("[providers.weir]\nbase_url = \"http://{played}/v1\"\n");
+        let config = format!(
+            "limits = {{ queue = 1, queue_timeout = \"5m\" }}\n[providers.weir]\nbase_url = \"http://{played}/v1\"\n\
+             [providers.narrow]\nbase_url = \"http://{played}/narrow\"\nlimits.streams = 1\n"
+        );
         std::fs::write(folder.join("millpond.toml"), config).expect("the target folder can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
         command.args(["serve", "--demo", "--config", "millpond.toml", "--listen", "127.0.0.1:0"]);
@@ -135,8 +144,8 @@ impl Server {
         body
     }
 
-    /// Asks for an answer; gives the response when its head is there.
-    async fn ask(&self, model: &str, stream: bool) -> reqwest::Response {
+    /// A request for an answer.
+    fn request(&self, model: &str, stream: bool) -> reqwest::RequestBuilder {
         let body =
             json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hello"}]});
         self.client
@@ -144,13 +153,22 @@ impl Server {
             .header(CONTENT_TYPE, "application/json")
             .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
             .body(body.to_string())
-            .send()
-            .await
-            .unwrap()
     }
 
-    /// Sends one request of each kind. Gives the last answer when it has begun: its client leaves when it is dropped.
-    pub async fn round(&self) -> reqwest::Response {
+    /// Asks for an answer; gives the response when its head is there.
+    async fn ask(&self, model: &str, stream: bool) -> reqwest::Response {
+        self.request(model, stream).send().await.unwrap()
+    }
+
+    /// Sends one request of each kind. Gives those that are under way at the end, one of them with its answer begun,
+    /// one that waits: their clients leave when they are dropped.
+    pub async fn round(&self) -> (reqwest::Response, JoinSet<()>) {
+        let mut crowd = JoinSet::new();
+        // One of them has the place, one waits for it, one is too many.
+        for _ in 0..3 {
+            let sent = self.request(NARROW, true).send();
+            crowd.spawn(async move { drop(sent.await) });
+        }
         for model in ROUND {
             for stream in [true, false] {
                 // A fault may break the answer off: that is what it is for.
@@ -159,7 +177,7 @@ impl Server {
         }
         let mut slow = self.ask(SLOW, true).await;
         assert!(slow.chunk().await.unwrap().is_some(), "{SLOW} says nothing");
-        slow
+        (slow, crowd)
     }
 
     /// What Prometheus' API answers.

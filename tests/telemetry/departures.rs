@@ -40,7 +40,7 @@ impl Visitor {
     async fn ask(program: &Program, body: &Value) -> Visitor {
         let body = body.to_string();
         let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         Visitor::say(program, &(head + &body)).await
@@ -195,7 +195,7 @@ async fn usage_that_came_before_is_kept() {
 async fn in_its_own_request() {
     let (sink, mock) = (Sink::start().await, Mock::start().await);
     let program = Program::before("left_asking", mock.address, "", &[sink.endpoint()]).await;
-    let part = "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let part = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
     let client = Visitor::say(&program, part).await;
     program.until_series(ACTIVE, "1").await;
     client.leave().await;

@@ -132,7 +132,7 @@ async fn play(program: &Program, silent: &Silent, kind: Kind, number: usize) {
     let mut client = Client::connect(program.address).await;
     let body = body.to_string();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ntraceparent: {traceparent}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntraceparent: {traceparent}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     client.send(head + &body).await;
@@ -149,6 +149,8 @@ async fn a_thousand_requests_have_a_thousand_trees() {
     let (sink, mock, silent) = (Sink::start().await, Mock::start().await, Silent::default());
     let nobody = Nobody::new();
     let config = [
+        // Failures are what is asked for here.
+        "breaker.failures = 0\n".to_owned(),
         provider("mine", mock.address, ""),
         provider("silent", silent.start().await, ""),
         provider("nobody", nobody.address(), ""),

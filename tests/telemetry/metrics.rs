@@ -13,6 +13,10 @@ use crate::sink::Sink;
 use crate::trees::stream;
 use crate::upstream::Upstream;
 
+/// A provider that is asked once in a minute, and is not there.
+const NARROW: &str =
+    "[providers.narrow]\nbase_url = \"http://127.0.0.1:1/v1\"\nlimits.requests_per_minute = 1\n";
+
 /// An answer with this usage. Its two events come at different times.
 fn answer(model: &str, usage: &Value) -> [Vec<u8>; 2] {
     let chunk = |choices: Value| json!({"id": "c-1", "object": "chat.completion.chunk", "created": 7, "model": model, "choices": choices});
@@ -72,6 +76,7 @@ async fn each_generation_has_its_names_and_both_are_the_default() {
         let (sink, mut upstream) = (Sink::start().await, Upstream::start().await);
         let opt_in = opt_in.map(|words| ("OTEL_SEMCONV_STABILITY_OPT_IN", words.to_owned()));
         let variables: Vec<_> = [sink.endpoint()].into_iter().chain(opt_in).collect();
+        let config = &format!("{config}\n{NARROW}");
         let program = Program::before(&format!("names_{test}"), upstream.address, config, &variables).await;
         once(&program, &mut upstream, &ask_usage("mine/m"), answer("m", &usage)).await;
         let mut client = Client::ask(program.address, &ask_usage("mine/m")).await;
@@ -85,6 +90,11 @@ async fn each_generation_has_its_names_and_both_are_the_default() {
         let sent =
             program.send("POST", "/v1/chat/completions", &[("content-type", "application/json")], "{").await;
         assert_eq!(sent.status.as_u16(), 400);
+        // One who comes over a limit.
+        for status in [502, 429] {
+            let sent = program.chat(&ask("narrow/m", true)).await;
+            assert_eq!(sent.status.as_u16(), status);
+        }
         // One who leaves.
         let client = Client::ask(program.address, &ask_usage("mine/m")).await;
         let (mut connection, _) = upstream.request().await;

@@ -159,9 +159,14 @@ impl Program {
         until(&line, async || self.scrape().await.lines().any(|found| found == line)).await;
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM.
     pub fn signal(&self) {
-        let line = format!("kill -TERM {}", self.child.id());
+        let line = format!("kill -TERM {}", self.id());
         assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
     }
 

@@ -20,8 +20,9 @@ use crate::program::{Program, folder};
 /// How long an installation may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(120);
 /// Metrics that need more than one complete answer: a client that leaves, prices, two arrivals, a cache that
-/// is written.
-const RARE: [&str; 6] = [
+/// is written, a limit.
+const RARE: [&str; 7] = [
+    "millpond.limit.rejected",
     "millpond.client_disconnects",
     "millpond.repairs",
     "gen_ai.usage.cost",

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
@@ -67,6 +67,8 @@ impl Sink {
             .route("/v1/traces", post(traces))
             .route("/v1/metrics", post(metrics))
             .route("/v1/logs", post(logs))
+            // An export of many series is long.
+            .layer(DefaultBodyLimit::disable())
             .with_state(kept.clone());
         let router = http.fallback_service(grpc.into_axum_router());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

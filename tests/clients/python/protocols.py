@@ -146,7 +146,7 @@ class Bedrock:
             endpoint_url=MOCK,
             region_name="eu-central-1",
             aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="none",
+            aws_secret_access_key="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
             config=Config(read_timeout=REQUEST_TIMEOUT, retries={"total_max_attempts": 1}),
         )
 

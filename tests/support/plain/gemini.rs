@@ -23,7 +23,7 @@ struct Reading {
 pub(super) fn read(body: &[u8]) -> Plain {
     let text = String::from_utf8_lossy(body);
     let mut reading = Reading::default();
-    if let Ok(Value::Array(frames)) = serde_json::from_str(&text) {
+    if let Some(frames) = array(&text) {
         frames.iter().for_each(|frame| reading.frame(frame));
         return reading.plain;
     }
@@ -39,6 +39,21 @@ pub(super) fn read(body: &[u8]) -> Plain {
         }
     }
     reading.plain
+}
+
+/// The elements of a body that is one array, up to where it is cut.
+fn array(text: &str) -> Option<Vec<Value>> {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start().strip_prefix('[')?;
+    let mut frames = Vec::new();
+    loop {
+        rest = rest.trim_start().trim_start_matches(',');
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        match values.next() {
+            Some(Ok(frame)) => frames.push(frame),
+            Some(Err(_)) | None => return Some(frames),
+        }
+        rest = &rest[values.byte_offset()..];
+    }
 }
 
 impl Reading {

@@ -17,6 +17,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "millpond.config" -}}
 listen = "0.0.0.0:8080"
 admin_listen = "0.0.0.0:9090"
+{{- if .Values.clientKeysSecret }}
+keys_file = "/etc/millpond-keys/keys.toml"
+{{- else }}
+allow_anonymous = true
+{{- end }}
 drain = "{{ int .Values.drainSeconds }}s"
 {{ .Values.config }}
 {{- end }}
