@@ -5,8 +5,8 @@
 //! its `route` may lead to, how their `health` is, and when to `retry`; `limit` gives out the places; `upstream`
 //! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
-//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold on it, and `drain` the end
-//! of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
+//! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold
+//! on it, and `drain` the end of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
 
 mod access;
 mod admin;

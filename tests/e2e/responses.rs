@@ -199,7 +199,7 @@ async fn an_attempt_that_said_nothing_leaves_no_trace() {
 async fn connect(proxy: &Proxy, body: &Value) -> Client {
     let mut client = Client::connect(proxy.address).await;
     let body = body.to_string();
-    let head = "POST /v1/responses HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await;
     client
 }
