@@ -1,4 +1,4 @@
-//! millpond: any LLM provider's stream in, one clean OpenAI stream out.
+//! millpond: any LLM provider's stream in, one clean stream out, in the API that the client speaks.
 //!
 //! # The path
 //! ```text
