@@ -139,6 +139,11 @@ impl Attempt {
         &self.headers
     }
 
+    /// When the request was sent, or is to be.
+    pub(super) fn sent(&self) -> Instant {
+        self.sent
+    }
+
     /// How long the upstream took to its first event, or has taken so far.
     pub(super) fn time_to_first_event(&self) -> Duration {
         self.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.sent)

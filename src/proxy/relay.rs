@@ -45,6 +45,8 @@ pub(super) struct Relay {
     /// Given back at the end.
     place: Place,
     attempts: u32,
+    /// The first attempt was sent, if there is another one since.
+    first_sent: Option<Instant>,
     downstream: Downstream,
     limits: Limits,
     alarm: Pin<Box<Sleep>>,
@@ -219,6 +221,7 @@ impl Relay {
                 notes,
             },
             attempts: plan.attempts(),
+            first_sent: None,
             plan: Some(Box::new(plan)),
             place,
             alarm: Box::pin(sleep_until(alarm)),
@@ -278,10 +281,14 @@ impl Relay {
         let mut headers = self.attempt.headers().clone();
         let target = self.attempt.target();
         let upstream = self.attempt.time_to_first_event();
-        let ours = self.received.elapsed().saturating_sub(upstream);
+        let before = self.first_sent.map(|first| self.attempt.sent().saturating_duration_since(first));
+        let ours = self.received.elapsed().saturating_sub(upstream + before.unwrap_or_default());
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let timing =
+        let mut timing =
             format!("upstream;dur={:.3}, millpond;dur={:.3}", milliseconds(upstream), milliseconds(ours));
+        if let Some(before) = before {
+            timing = format!("{timing}, retries;dur={:.3}", milliseconds(before));
+        }
         let (attempts, dropped) = (self.attempts.to_string(), target.dropped.join(", "));
         for (name, value) in [
             ("x-millpond-provider", target.provider.as_str()),
@@ -393,6 +400,7 @@ impl Relay {
         });
         match next {
             Some(Next { attempt, notes }) => {
+                self.first_sent.get_or_insert(self.attempt.sent());
                 let target = attempt.target();
                 self.downstream.restart(&target.provider, target.key.clone(), notes);
                 self.attempt = attempt;

@@ -41,6 +41,8 @@ pub(super) struct Inference {
     is_rerouted: bool,
     attempt: Option<Attempt>,
     attempts: u32,
+    /// The first attempt was sent.
+    first_sent: Option<Instant>,
     /// The request's body was read.
     received: Instant,
     /// Resolved when the answer starts.
@@ -138,6 +140,7 @@ impl Inference {
             is_rerouted: false,
             attempt: None,
             attempts: 0,
+            first_sent: None,
             received,
             series: None,
             first: None,
@@ -207,6 +210,7 @@ impl Inference {
             self.shared.propagator.inject_context(&context, &mut HeaderInjector(headers));
         }
         let sent = Instant::now();
+        self.first_sent.get_or_insert(sent);
         self.attempt = Some(Attempt { span, sent, status: None, cause: None, request_id: None });
     }
 
@@ -254,8 +258,8 @@ impl Inference {
         match self.first {
             None => {
                 self.first = Some(at);
-                let before =
-                    self.attempt.as_ref().map_or(0.0, |attempt| seconds(self.received, attempt.sent));
+                // Failed attempts and the pauses between them are not millpond's time.
+                let before = self.first_sent.map_or(0.0, |sent| seconds(self.received, sent));
                 self.of_provider.first_byte.record(before + seconds(at, done));
             }
             Some(_) => {

@@ -232,6 +232,17 @@ async fn retry_after_is_waited_for_or_told() {
         let (reply, ()) = tokio::join!(proxy.chat(&request), serving);
         if answered {
             check(&reply, true, "2");
+            // The pause is nobody's overhead.
+            let timing = reply.header("server-timing").unwrap();
+            let time = |name: &str| -> f64 {
+                let part = timing.split(", ").find_map(|part| part.strip_prefix(&format!("{name};dur=")));
+                part.unwrap().parse().unwrap()
+            };
+            assert!(time("retries") >= 1000.0 && time("millpond") < 1000.0, "{timing}");
+            let page = proxy.get("/metrics").await.text();
+            let sum = "millpond_overhead_duration_seconds_sum{gen_ai_provider_name=\"mine\",millpond_phase=\"first_byte\"} ";
+            let seconds = page.lines().find_map(|line| line.strip_prefix(sum)).unwrap();
+            assert!(seconds.parse::<f64>().unwrap() < 1.0, "{seconds}");
         } else {
             reply.error(429);
             assert_eq!(reply.header("retry-after"), Some(seconds));
