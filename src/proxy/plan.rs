@@ -297,27 +297,99 @@ fn arrange(candidates: &mut [(Candidate, u32)], choose: Choose) {
     match choose {
         Choose::Ordered => {}
         Choose::Weighted => {
-            let all: u32 = candidates.iter().map(|(_, weight)| weight).sum();
-            let mut chance = fastrand::u32(0..all.max(1));
+            let all: u64 = candidates.iter().map(|(_, weight)| u64::from(*weight)).sum();
+            let mut chance = fastrand::u64(0..all.max(1));
             let drawn = candidates.iter().position(|(_, weight)| {
-                let is_it = chance < *weight;
-                chance = chance.saturating_sub(*weight);
+                let is_it = chance < u64::from(*weight);
+                chance = chance.saturating_sub(u64::from(*weight));
                 is_it
             });
             if let Some(front) = drawn.and_then(|at| candidates.get_mut(..=at)) {
                 front.rotate_right(1);
             }
         }
-        Choose::LeastLoaded => candidates.sort_by(|(one, weight), (other, others)| {
-            let load = |candidate: &Candidate, weight: &u32| {
-                f64::from(candidate.health.running()) / f64::from(*weight)
-            };
-            load(one, weight).total_cmp(&load(other, others))
-        }),
+        Choose::LeastLoaded => {
+            // Between equals, chance decides.
+            fastrand::shuffle(candidates);
+            candidates.sort_by(|(one, weight), (other, others)| {
+                let load = |candidate: &Candidate, weight: &u32| {
+                    f64::from(candidate.health.running()) / f64::from(*weight)
+                };
+                load(one, weight).total_cmp(&load(other, others))
+            });
+        }
         // Who is not known yet is tried.
         Choose::Fastest => candidates.sort_by(|(one, _), (other, _)| {
             let time = |candidate: &Candidate| candidate.health.first_event().unwrap_or_default();
             time(one).total_cmp(&time(other))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Breaker;
+    use crate::proxy::health::{Health, Load};
+
+    /// Targets with so many running answers each, whose first events took so long; `None`: it is not known.
+    fn targets(figures: &[(u32, Option<u64>)]) -> (Vec<(Candidate, u32)>, Vec<Load>) {
+        let health = Health::new(Breaker::default());
+        let now = Instant::now();
+        let mut loads = Vec::new();
+        let candidate = |(at, &(running, seconds)): (usize, &(u32, Option<u64>))| {
+            let model = at.to_string();
+            let health = health.find("mine", &model);
+            if let Some(seconds) = seconds {
+                Arc::clone(&health).begin().answered(now, Duration::from_secs(seconds));
+            }
+            loads.extend((0..running).map(|_| Arc::clone(&health).begin()));
+            (Candidate { provider: 0, model, health, is_hopeless: false }, 1)
+        };
+        let candidates = figures.iter().enumerate().map(candidate).collect();
+        (candidates, loads)
+    }
+
+    fn names(candidates: &[(Candidate, u32)]) -> String {
+        candidates.iter().map(|(candidate, _)| candidate.model.as_str()).collect()
+    }
+
+    #[test]
+    fn the_least_loaded_is_asked_first_by_its_weight() {
+        let (mut candidates, _loads) = targets(&[(2, None), (3, None), (1, None)]);
+        arrange(&mut candidates, Choose::LeastLoaded);
+        assert_eq!(names(&candidates), "201");
+        candidates.iter_mut().filter(|(one, _)| one.model == "1").for_each(|(_, weight)| *weight = 4);
+        arrange(&mut candidates, Choose::LeastLoaded);
+        assert_eq!(names(&candidates), "120");
+    }
+
+    #[test]
+    fn equals_share_what_comes() {
+        let (mut candidates, _loads) = targets(&[(0, None), (0, None)]);
+        let mut first = std::collections::HashSet::new();
+        // In one of 2¹⁰⁰ runs it is the same one each time.
+        for _ in 0..100 {
+            arrange(&mut candidates, Choose::LeastLoaded);
+            first.insert(candidates[0].0.model.clone());
+        }
+        assert_eq!(first.len(), 2);
+    }
+
+    #[test]
+    fn the_fastest_is_asked_first_after_those_that_nobody_knows() {
+        let (mut candidates, _loads) = targets(&[(0, Some(3)), (0, Some(1)), (0, None), (0, Some(2))]);
+        arrange(&mut candidates, Choose::Fastest);
+        assert_eq!(names(&candidates), "2130");
+        arrange(&mut candidates, Choose::Ordered);
+        assert_eq!(names(&candidates), "2130");
+    }
+
+    #[test]
+    fn the_greatest_weights_are_drawn_among() {
+        let (mut candidates, _loads) = targets(&[(0, None), (0, None)]);
+        candidates.iter_mut().for_each(|(_, weight)| *weight = u32::MAX);
+        arrange(&mut candidates, Choose::Weighted);
+        assert_eq!(candidates.len(), 2);
     }
 }
