@@ -7,6 +7,7 @@
 #[path = "../../support/mod.rs"]
 pub mod support;
 
+use millpond::api::Api;
 use millpond::config::{Config, File};
 use millpond::dialect::AnyDialect;
 use millpond::error::Error;
@@ -65,7 +66,8 @@ pub fn request(body: &[u8]) {
 
 /// The error is one of the client's, in the form that clients read.
 fn refused(error: &Error) -> Result<(), String> {
-    let body: serde_json::Value = serde_json::from_slice(&error.body()).map_err(|error| error.to_string())?;
+    let body: serde_json::Value =
+        serde_json::from_slice(&error.body(Api::default())).map_err(|error| error.to_string())?;
     let said = body["error"]["message"].as_str().is_some_and(|message| !message.trim().is_empty());
     let proper = error.status() == 400 && body["error"]["type"] == "invalid_request_error" && said;
     if proper { Ok(()) } else { Err(format!("refused with {}: {body}", error.status())) }
