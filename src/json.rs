@@ -121,13 +121,62 @@ pub fn write_fields<'a, 'b: 'a>(fields: impl IntoIterator<Item = &'a Field<'b>>,
 }
 
 /// Appends JSON text on one line: a line break between tokens (the only place where valid JSON may
-/// have one) would end the event that carries it.
+/// have one) would end the event that carries it. Numbers that no double can hold become null: many readers
+/// refuse all of the text for one of them.
 pub fn write_raw(raw: &str, out: &mut Vec<u8>) {
-    if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() {
+    if memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_none() && !may_overflow(raw.as_bytes()) {
         out.extend_from_slice(raw.as_bytes());
         return;
     }
-    out.extend(raw.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+    let mut rest = raw;
+    while let Some(first) = rest.chars().next() {
+        let (token, next) = match first {
+            '"' => rest.split_at(string_length(rest)),
+            '-' | '0'..='9' => rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len())),
+            _ => rest.split_at(first.len_utf8()),
+        };
+        match first {
+            '\n' | '\r' => out.push(b' '),
+            '-' | '0'..='9' if token.parse().is_ok_and(f64::is_infinite) => out.extend_from_slice(b"null"),
+            _ => out.extend_from_slice(token.as_bytes()),
+        }
+        rest = next;
+    }
+}
+
+/// True if there may be a number that no double can hold: one with an exponent of three digits, or with hundreds
+/// of digits.
+fn may_overflow(bytes: &[u8]) -> bool {
+    const LONGEST: usize = 308;
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let exponent = memchr::memchr2_iter(b'e', b'E', bytes).any(|at| {
+        let digits = at + 1 + usize::from(bytes.get(at + 1) == Some(&b'+'));
+        at.checked_sub(1).is_some_and(is_digit) && (digits..digits + 3).all(is_digit)
+    });
+    // A run of so many digits has one at every such distance.
+    let is_long = |at: usize| {
+        let before = bytes.get(..at).unwrap_or_default().iter().rev();
+        let behind = bytes.get(at..).unwrap_or_default().iter();
+        let run =
+            |bytes: &mut dyn Iterator<Item = &u8>| bytes.take_while(|byte| byte.is_ascii_digit()).count();
+        is_digit(at) && run(&mut before.into_iter()) + run(&mut behind.into_iter()) > LONGEST
+    };
+    exponent || (0..bytes.len()).step_by(LONGEST).skip(1).any(is_long)
+}
+
+/// The length of the string that the text begins with, quotes included.
+fn string_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
 }
 
 /// Appends a number in decimal.
@@ -273,6 +322,25 @@ impl<'de> Deserialize<'de> for Key<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_no_double_holds_become_null() {
+        let long = "1".repeat(400);
+        for (raw, written) in [
+            ("125e35792", "null"),
+            ("-1E+999", "null"),
+            ("1e308", "1e308"),
+            ("1e-999", "1e-999"),
+            (r#"{"a":[1e999,"1e999 \"1e999"],"b":2}"#, r#"{"a":[null,"1e999 \"1e999"],"b":2}"#),
+            (&format!("[{long}]"), "[null]"),
+            (&format!("\"{long}\""), &format!("\"{long}\"")),
+            ("{\n\"e123\": \"5e123\"\r}", "{ \"e123\": \"5e123\" }"),
+        ] {
+            let mut out = Vec::new();
+            write_raw(raw, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), written, "{raw}");
+        }
+    }
 
     #[test]
     fn a_string_without_escapes_is_borrowed() {
