@@ -20,17 +20,22 @@
 //! MILLPOND_URL=http://127.0.0.1:8080 CLIENTS_NODE=target/clients/node node tests/clients/node/faults.mjs
 //! ```
 
+#[path = "support/run.rs"]
+mod run;
+
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use run::{Process, run};
+
 /// How long an installation may take.
-const INSTALL_LIMIT: Duration = Duration::from_secs(120);
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// How long a script may take.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(150);
 /// How long a server may take to say where it listens.
@@ -290,39 +295,6 @@ impl Server {
     fn said(&self) -> String {
         self.lines.try_iter().collect::<Vec<_>>().join("\n")
     }
-}
-
-/// A child process, which ends with this value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end. Returns what it wrote, as an error if it failed or took too long.
-fn run(command: &mut Command, limit: Duration) -> Result<String, String> {
-    let (mut reader, writer) = io::pipe().map_err(|error| error.to_string())?;
-    let both = writer.try_clone().map_err(|error| error.to_string())?;
-    command.stdin(Stdio::null()).stdout(writer).stderr(both);
-    let mut process = Process(command.spawn().map_err(|error| error.to_string())?);
-    command.stdout(Stdio::null()).stderr(Stdio::null()); // Drops our ends of the pipe, which then has an end.
-    let (sender, output) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = reader.read_to_end(&mut bytes);
-        let _ = sender.send(read.map(|_| bytes)); // Nobody listens if it took too long.
-    });
-    let bytes = output
-        .recv_timeout(limit)
-        .map_err(|_| format!("it took more than {} s", limit.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    let output = String::from_utf8_lossy(&bytes).into_owned();
-    let status = process.0.wait().map_err(|error| error.to_string())?;
-    if status.success() { Ok(output) } else { Err(format!("{status}\n{output}")) }
 }
 
 /// The folder of the scripts.

@@ -21,6 +21,9 @@ use crate::dialect::ThinkTags;
 use crate::dialect::openai_chat::ReasoningBack;
 use crate::telemetry::Price;
 
+/// The longest time that can be meant: later than that no clock of the system's can be asked to ring.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// The config file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,15 +149,14 @@ impl<'de> Deserialize<'de> for Span {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                humantime::parse_duration(text)
-                    .map(Span)
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                let time = humantime::parse_duration(text).ok().filter(|time| *time <= LONGEST); // Told below.
+                time.map(Span).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
 
             fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Span, E> {
-                u64::try_from(seconds)
-                    .map(|seconds| Span(Duration::from_secs(seconds)))
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
+                let time = u64::try_from(seconds).ok().map(Duration::from_secs); // Told below.
+                let time = time.filter(|time| *time <= LONGEST);
+                time.map(Span).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
             }
         }
         deserializer.deserialize_any(Read)

@@ -440,6 +440,8 @@ mod tests {
             ("listne = 1", "unknown field `listne`"),
             ("listen = \"here\"", "listen: \"here\" is no address"),
             ("keep_alive = \"soon\"", "a length of time"),
+            ("idle_timeout = \"99999999999 years\"", "a length of time"),
+            ("total_timeout = 999999999999", "a length of time"),
             ("default_provider = \"x\"", "default_provider: there is no provider \"x\""),
             ("[providers.x]", "providers.x.base_url: is missing"),
             ("[providers.x]\nbase_url = \"nowhere at all\"", "providers.x.base_url"),

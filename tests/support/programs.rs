@@ -1,15 +1,21 @@
 //! Programs that tests run: millpond itself, and those that are installed below the target folder from pins.
 
+#[path = "run.rs"]
+mod run;
+
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use run::Process;
+pub use run::run;
+
 /// How long an installation may take.
-const INSTALL_LIMIT: Duration = Duration::from_secs(180);
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// How long millpond may take to say where it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -114,37 +120,4 @@ impl Server {
         let (_, url) = line.split_once(" listens on ").unwrap_or_else(|| panic!("millpond says: {line}"));
         Server { url: url.to_owned(), _process: process }
     }
-}
-
-/// A child process, which ends with this value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end. Returns what it wrote, as an error if it failed or took too long.
-pub fn run(command: &mut Command, limit: Duration) -> Result<String, String> {
-    let (mut reader, writer) = io::pipe().map_err(|error| error.to_string())?;
-    let both = writer.try_clone().map_err(|error| error.to_string())?;
-    command.stdin(Stdio::null()).stdout(writer).stderr(both);
-    let mut process = Process(command.spawn().map_err(|error| error.to_string())?);
-    command.stdout(Stdio::null()).stderr(Stdio::null()); // Drops our ends of the pipe, which then has an end.
-    let (sender, output) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = reader.read_to_end(&mut bytes);
-        let _ = sender.send(read.map(|_| bytes)); // Nobody listens if it took too long.
-    });
-    let bytes = output
-        .recv_timeout(limit)
-        .map_err(|_| format!("it took more than {} s", limit.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    let output = String::from_utf8_lossy(&bytes).into_owned();
-    let status = process.0.wait().map_err(|error| error.to_string())?;
-    if status.success() { Ok(output) } else { Err(format!("{status}\n{output}")) }
 }
