@@ -8,7 +8,8 @@
 //!                                                            dialect of their own
 //! ```
 //!
-//! What is expected stands in `clients/*.json`, which the scripts share. `native.py` and `protocols.py` ask the fake
+//! What is expected stands in `clients/*.json`, which the scripts share; how a client finds millpond, in README's table
+//! of clients. `native.py` and `protocols.py` ask the fake
 //! provider outside themselves, with the SDKs of the dialects that it speaks.
 //!
 //! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target
@@ -133,6 +134,29 @@ fn node_speaks_messages() {
 fn claude_code_works_and_is_told_of_faults() {
     install_node("claude-code", &sources().join("claude-code"));
     node("claude-code.mjs");
+}
+
+/// The scripts take the lines of README's table of clients from it, each those of its client.
+#[test]
+fn every_client_of_the_readme_is_run() {
+    let readme = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let (_, table) = readme.split_once("| client |").expect("README has a table of clients");
+    let clients: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "))
+        .filter_map(|row| row.split_once(" |"))
+        .map(|(client, _)| client)
+        .collect();
+    let scripts: String = ["python", "node"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(sources().join(folder)).expect("there are scripts"))
+        .map(|entry| read(&entry.expect("it can be listed").path()))
+        .collect();
+    assert!(clients.len() > 3, "{clients:?}");
+    for client in clients {
+        assert!(scripts.contains(&format!("\"{client}\"")), "no script runs {client}");
+    }
 }
 
 fn python(script: &str) {

@@ -1,6 +1,6 @@
 // The official Node SDK in front of every manner of the fake provider.
 
-import { ASK, MANNERS, USAGE, client, model, read, run, silence } from "./support.mjs";
+import { ASK, MANNERS, OpenAI, USAGE, client, model, read, readme, run, setEnvironment, silence } from "./support.mjs";
 
 /** A tool, whose parameters are all required. */
 function tool(name, properties) {
@@ -276,6 +276,14 @@ async function complete(manners, check) {
   check.that(manners.length > 40, `only ${manners.length} manners are listed`);
 }
 
+/** The client that is made without an address finds millpond by README's other line. */
+async function byEnvironment(check) {
+  setEnvironment(readme("openai (Node)")[1]);
+  const api = new OpenAI({ apiKey: "unused", maxRetries: 0 });
+  const answer = await api.chat.completions.create({ model: model("openai"), messages: ASK });
+  check.equal(answer.choices[0].message.content, MANNERS.answer, "the answer");
+}
+
 const groups = {
   text,
   helper,
@@ -291,4 +299,8 @@ const manners = await listed();
 const checks = Object.entries(groups).flatMap(([group, examine]) =>
   manners.map((manner) => [group, manner, (check) => examine(manner, check)]),
 );
-await run("node manners", [["listing", "models", (check) => complete(manners, check)], ...checks]);
+const others = [
+  ["listing", "models", (check) => complete(manners, check)],
+  ["readme", "environment", byEnvironment],
+];
+await run("node manners", [...others, ...checks]);

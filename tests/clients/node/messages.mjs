@@ -3,11 +3,13 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-import { ASK, FAULTS, MANNERS, NATIVES, model, run } from "./support.mjs";
+import { ASK, FAULTS, MANNERS, NATIVES, evaluate, model, readme, run, setEnvironment } from "./support.mjs";
 
 const { Anthropic } = createRequire(join(process.env.CLIENTS_NODE, "package.json"))("@anthropic-ai/sdk");
 
-const clientOf = (baseURL) => new Anthropic({ baseURL, apiKey: "none", maxRetries: 0, timeout: 20_000 });
+const CLIENT = "@anthropic-ai/sdk (Node)";
+const clientOf = (url) =>
+  evaluate(readme(CLIENT, url)[0], { Anthropic }).withOptions({ maxRetries: 0, timeout: 20_000 });
 const client = clientOf(process.env.MILLPOND_URL);
 // Its reasoning comes back from the client alone.
 const forgetful = clientOf(process.env.FORGETFUL_URL);
@@ -95,7 +97,15 @@ async function midway(manner, fault, code, check) {
   check.that(error !== null && JSON.stringify(error.error ?? error.message).includes(code), `${error} has no ${code}`);
 }
 
+/** The client that is made without an address finds millpond by README's other line. */
+async function byEnvironment(check) {
+  setEnvironment(readme(CLIENT)[1]);
+  const { message } = await ask({ model: model("openai"), messages: ASK }, false, new Anthropic({ apiKey: "unused" }));
+  check.equal(message?.content[0].text, MANNERS.answer, "the answer");
+}
+
 const checks = FAULTS.manners.map((manner) => ["plain", manner, (check) => plain(manner, check)]);
+checks.push(["readme", "environment", byEnvironment]);
 for (const [name, native] of Object.entries(NATIVES.natives)) {
   for (const streams of [true, false]) {
     checks.push(["tools", `${name} ${streams}`, (check) => tools(native, streams, check)]);

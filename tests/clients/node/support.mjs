@@ -22,9 +22,30 @@ const AT_ONCE = 8;
 const REQUEST_TIMEOUT = 20_000;
 const CHECK_TIMEOUT = 60_000;
 
-/** A client of the millpond at an address. */
+/** What README's table of clients tells for one of them, with the address of a millpond. */
+export function readme(name, url = process.env.MILLPOND_URL) {
+  const text = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  const row = text.split("\n").find((line) => line.startsWith(`| ${name} |`));
+  return [...row.matchAll(/`(.+?)`/g)].map(([, code]) => code.replaceAll("http://127.0.0.1:8080", url));
+}
+
+/** The value of README's line, whose names are those of `scope`. */
+export function evaluate(line, scope) {
+  return new Function(...Object.keys(scope), `return ${line}`)(...Object.values(scope));
+}
+
+/** Sets the variables of a line such as `NAME=value OTHER=value`. */
+export function setEnvironment(line) {
+  for (const pair of line.split(" ")) {
+    const at = pair.indexOf("=");
+    process.env[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+}
+
+/** The official client, as README makes it, in front of the millpond at an address. */
 export function clientOf(url) {
-  return new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0, timeout: REQUEST_TIMEOUT });
+  const made = evaluate(readme("openai (Node)", url)[0], { OpenAI });
+  return made.withOptions({ maxRetries: 0, timeout: REQUEST_TIMEOUT });
 }
 
 export const client = clientOf(process.env.MILLPOND_URL);

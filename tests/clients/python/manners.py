@@ -4,7 +4,8 @@ import asyncio
 import json
 from functools import partial
 
-from support import ASK, MANNERS, client, model, read, run, transcript
+import openai
+from support import ASK, MANNERS, client, model, read, readme, run, set_environment, transcript
 
 USAGE = {"include_usage": True}
 
@@ -234,6 +235,14 @@ async def listed():
     return [name[-1] for name in names if name[0] == "demo" and len(name) == 2 and name[-1] != "slow"]
 
 
+async def by_environment(check):
+    """The client that is made without an address finds millpond by README's other line."""
+    set_environment(readme("openai (Python)")[1])
+    api = openai.AsyncOpenAI(api_key="unused", max_retries=0)
+    answer = await api.chat.completions.create(model=model("openai"), messages=ASK)
+    check.equal(answer.choices[0].message.content, MANNERS["answer"], "the answer")
+
+
 async def main():
     manners = await listed()
     groups = {
@@ -248,7 +257,8 @@ async def main():
     checks = [
         (group, manner, partial(function, manner)) for group, function in groups.items() for manner in manners
     ]
-    await run("python manners", [("listing", "models", partial(complete, manners)), *checks])
+    others = [("listing", "models", partial(complete, manners)), ("readme", "environment", by_environment)]
+    await run("python manners", [*others, *checks])
 
 
 async def complete(manners, check):

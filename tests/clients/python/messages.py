@@ -6,15 +6,20 @@ from functools import partial
 
 import anthropic
 
-from support import ASK, FAULTS, MANNERS, NATIVES, REQUEST_TIMEOUT, model, run
+from support import ASK, FAULTS, MANNERS, NATIVES, REQUEST_TIMEOUT, model, readme, run, set_environment
 
-client = anthropic.AsyncAnthropic(
-    base_url=os.environ["MILLPOND_URL"], api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
-)
+CLIENT = "anthropic (Python)"
+
+
+def client_of(url):
+    """The official client, as README makes it, in front of the millpond at an address."""
+    made = eval(readme(CLIENT, url)[0], {"Anthropic": anthropic.AsyncAnthropic})
+    return made.with_options(max_retries=0, timeout=REQUEST_TIMEOUT)
+
+
+client = client_of(os.environ["MILLPOND_URL"])
 # Its reasoning comes back from the client alone.
-forgetful = anthropic.AsyncAnthropic(
-    base_url=os.environ["FORGETFUL_URL"], api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
-)
+forgetful = client_of(os.environ["FORGETFUL_URL"])
 TOOLS = [
     {"name": name, "input_schema": {"type": "object", "properties": {key: {"type": "string"}}}}
     for name, key in (("weather", "city"), ("clock", "zone"))
@@ -108,8 +113,17 @@ async def midway(manner, fault, code, check):
     check.equal(error.body["error"]["code"], code, "the code")
 
 
+async def by_environment(check):
+    """The client that is made without an address finds millpond by README's other line."""
+    set_environment(readme(CLIENT)[1])
+    message, error = await called(anthropic.AsyncAnthropic(api_key="unused"), model=model("openai"), messages=ASK)
+    check.that(error is None, f"{error!r}")
+    check.equal(message.content[0].text, MANNERS["answer"], "the answer")
+
+
 async def main():
-    checks = [("plain", manner, partial(plain, manner)) for manner in FAULTS["manners"]]
+    checks = [("readme", "environment", by_environment)]
+    checks += [("plain", manner, partial(plain, manner)) for manner in FAULTS["manners"]]
     for name, native in NATIVES["natives"].items():
         for streams in (True, False):
             checks.append(("tools", f"{name} {streams}", partial(tools, native, streams)))

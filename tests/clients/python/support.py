@@ -7,6 +7,7 @@ fake provider listens whose requests a script wants to see.
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,9 +26,27 @@ AT_ONCE = 8
 REQUEST_TIMEOUT = 20
 CHECK_TIMEOUT = 60
 
-client = openai.AsyncOpenAI(
-    base_url=os.environ["MILLPOND_URL"] + "/v1", api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
-)
+
+
+def readme(name, url=os.environ["MILLPOND_URL"]):
+    """What README's table of clients tells for one of them, with the address of a millpond."""
+    text = (DATA.parent.parent / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+    return [code.replace("http://127.0.0.1:8080", url) for code in re.findall("`(.+?)`", row)]
+
+
+def set_environment(line):
+    """Sets the variables of a line such as `NAME=value OTHER=value`."""
+    os.environ.update(pair.split("=", 1) for pair in line.split())
+
+
+def client_of(url):
+    """The official client, as README makes it, in front of the millpond at an address."""
+    made = eval(readme("openai (Python)", url)[0], {"OpenAI": openai.AsyncOpenAI})
+    return made.with_options(max_retries=0, timeout=REQUEST_TIMEOUT)
+
+
+client = client_of(os.environ["MILLPOND_URL"])
 
 ASK = [{"role": "user", "content": MANNERS["prompt"]}]
 

@@ -12,11 +12,9 @@ import os
 from functools import partial
 
 import openai
-from support import MANNERS, NATIVES, REQUEST_TIMEOUT, client, of_mock, read, run
+from support import MANNERS, NATIVES, client, client_of, of_mock, read, run
 
-forgetful = openai.AsyncOpenAI(
-    base_url=os.environ["FORGETFUL_URL"] + "/v1", api_key="none", max_retries=0, timeout=REQUEST_TIMEOUT
-)
+forgetful = client_of(os.environ["FORGETFUL_URL"])
 numbers = itertools.count()
 
 TURNS = ["weather", "clock", None]
