@@ -53,6 +53,15 @@ fn script(name: &str) -> Command {
     command
 }
 
+/// A script of this test's folder, beside its packages: an import is looked up from where the file lies.
+fn in_node(name: &str) -> Command {
+    let copy = node(NAME).join(name);
+    fs::copy(root().join("tests/deploy").join(name), &copy).expect("the target folder can be written");
+    let mut command = Command::new("node");
+    command.arg(copy);
+    command
+}
+
 fn millpond() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
     command.env_clear();
@@ -227,11 +236,20 @@ fn the_unit_is_valid_and_confined() {
 fn workflows_are_valid() {
     let workflows = files(".github/workflows", ".yml");
     demand(tool("check-jsonschema").args(["--builtin-schema", "vendor.github-workflows"]).args(&workflows));
-    let folder = node(NAME);
-    let lint = folder.join("workflows.mjs");
-    // An import is looked up from where the file lies.
-    fs::copy(root().join("tests/deploy/workflows.mjs"), &lint).expect("the target folder can be written");
-    demand(Command::new("node").arg(lint).args(&workflows));
+    demand(in_node("workflows.mjs").args(&workflows));
+}
+
+#[test]
+fn the_formula_is_ruby_and_a_release_fills_it_in() {
+    let formula = read("deploy/homebrew/millpond.rb");
+    demand(in_node("formula.mjs").arg(root().join("deploy/homebrew/millpond.rb")));
+    let release = read(".github/workflows/release.yml");
+    for placeholder in ["HOMEPAGE", "URL", "SHA256"] {
+        assert_eq!(formula.matches(&format!("\"{placeholder}\"")).count(), 1, "{placeholder}");
+        assert!(release.contains(&format!("-e \"s|\\\"{placeholder}\\\"|")), "{placeholder}");
+    }
+    let manifest = read("Cargo.toml");
+    assert_eq!(after(&formula, "\n  license \""), after(&manifest, "\nlicense = \""));
 }
 
 #[test]
