@@ -36,7 +36,7 @@ pub trait Observer: Send {
     /// The next event of the answer.
     fn event(&mut self, event: &Event<'_>);
 
-    /// What arrived from the upstream at `at` was read, and its events told, by `done`.
+    /// What arrived from the upstream since `at` was read, its events told, and leaves at `done`.
     fn arrived(&mut self, at: Instant, done: Instant);
 
     /// The request ended. Nothing is told after that.

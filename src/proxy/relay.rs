@@ -53,6 +53,8 @@ pub(super) struct Relay {
     /// The request's body was read.
     received: Instant,
     last_output: Instant,
+    /// When the first of what is to leave next came.
+    arrived: Option<Instant>,
     turns: Turns,
     notice: Notice,
     /// The status that the client got.
@@ -229,6 +231,7 @@ impl Relay {
             limits,
             received,
             last_output: now,
+            arrived: None,
             turns: Turns::default(),
             notice,
             status: None,
@@ -239,6 +242,17 @@ impl Relay {
     /// Reads the upstream until there is something to send, or the answer ended. What has come already is
     /// taken at once, however many reads it is, and leaves as one write.
     pub(super) fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_batch(cx);
+        if (polled.is_ready() || !self.has_output())
+            && let Some(at) = self.arrived.take()
+            && let Some(observer) = self.downstream.watch.observer()
+        {
+            observer.arrived(at.into_std(), Instant::now().into_std());
+        }
+        polled
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.is_ended() || self.downstream.out.len() >= OUT_ENOUGH {
                 return Poll::Ready(());
@@ -354,9 +368,7 @@ impl Relay {
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let step = ready!(self.attempt.poll(cx, &mut self.downstream));
         if let Step::Read(at) = step {
-            if let Some(observer) = self.downstream.watch.observer() {
-                observer.arrived(at.into_std(), Instant::now().into_std());
-            }
+            self.arrived.get_or_insert(at);
             if self.downstream.encoder.held() > HELD_OBJECT_AT_MOST {
                 self.finish(FaultCode::TooLarge);
             }
@@ -404,6 +416,7 @@ impl Relay {
                 let target = attempt.target();
                 self.downstream.restart(&target.provider, target.key.clone(), notes);
                 self.attempt = attempt;
+                self.arrived = None;
                 self.reset_alarm();
             }
             None => self.downstream.fail(fault),
