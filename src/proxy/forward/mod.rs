@@ -419,6 +419,10 @@ impl Asking<'_> {
             }
             Ok(Err(error)) => {
                 if let Some(error) = self.content.failure(self.current.config.limits.body_bytes) {
+                    if let Error::BodyUnreadable = error {
+                        // Dropped on the way: it was the client who left.
+                        drop(std::mem::take(watch));
+                    }
                     return Err(error);
                 }
                 if let Some(observer) = watch.observer() {
