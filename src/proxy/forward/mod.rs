@@ -1,62 +1,8 @@
 //! The rest of OpenAI's API, passed on: embeddings, moderations, images, audio, rerankings, files, uploads, batches.
 //!
-//! Nothing is translated. A request goes on byte for byte, but for the name of its model, and so does the answer, both
-//! of them as they come. What chats have around them is around these too: routes and aliases, keys, limits, deadlines,
-//! breakers, errors, telemetry.
-//!
-//! # Endpoints
-//! | endpoint | `gen_ai.operation.name` | model |
-//! |---|---|---|
-//! | `POST /v1/embeddings` | `embeddings` | in the body |
-//! | `POST /v1/moderations` | `moderation` | in the body |
-//! | `POST /v1/images/generations` | `image_generation` | in the body |
-//! | `POST /v1/images/edits` | `image_edit` | in the body |
-//! | `POST /v1/images/variations` | `image_variation` | in the body |
-//! | `POST /v1/audio/transcriptions` | `transcription` | in the body |
-//! | `POST /v1/audio/translations` | `translation` | in the body |
-//! | `POST /v1/audio/speech` | `speech` | in the body |
-//! | `POST /v1/rerank` | `rerank` | in the body |
-//! | `POST /v1/files` | `file_create` | none |
-//! | `GET /v1/files` | `file_list` | none |
-//! | `GET /v1/files/{id}` | `file_get` | none |
-//! | `DELETE /v1/files/{id}` | `file_delete` | none |
-//! | `GET /v1/files/{id}/content` | `file_content` | none |
-//! | `POST /v1/uploads` | `upload_create` | none |
-//! | `POST /v1/uploads/{id}/parts` | `upload_part` | none |
-//! | `POST /v1/uploads/{id}/complete` | `upload_complete` | none |
-//! | `POST /v1/uploads/{id}/cancel` | `upload_cancel` | none |
-//! | `POST /v1/batches` | `batch_create` | none |
-//! | `GET /v1/batches` | `batch_list` | none |
-//! | `GET /v1/batches/{id}` | `batch_get` | none |
-//! | `POST /v1/batches/{id}/cancel` | `batch_cancel` | none |
-//!
-//! Providers have them below the address of their chats (chat completions and Responses), Azure below `/openai/v1`,
-//! Google's AI Studio below `/v1beta/openai`, Ollama below `/v1`; of Cohere's own API only `/v2/rerank` has this form.
-//! Any other provider is a 501 that names it. A provider that does not know the path says so itself.
-//!
-//! # Who is asked
-//! - A body in JSON names its model as chats do; a form (`multipart/form-data`) in its field `model`, wherever that
-//!   stands. All members or fields of that name are replaced by the provider's word, nothing else is. JSON is read to
-//!   its end; of a form no more than up to the field, the rest streams. For a client whose key is for some models only,
-//!   forms are read to their end: a second field of that name could name another model.
-//! - Without a model (files and batches have none), the header `x-millpond-provider` names the provider; else it is the
-//!   default one. Where a model is named, the header is not looked at. It goes no further. Keys that are for some models
-//!   only may not ask without one (403).
-//! - Of the client's headers, only `accept`, `content-type`, `idempotency-key`, `openai-beta` and `range` go on.
-//!
-//! # What fails
-//! - A refusal and an answer that never came are told as for chats, in OpenAI's error object. What is in memory is
-//!   tried again and elsewhere as a chat is, if it computes something or only asks; what streams, and what makes,
-//!   changes or deletes something, is tried once.
-//! - `response_timeout` runs from the last byte that the provider took, `idle_timeout` between two pieces of the answer,
-//!   `total_timeout` over all of it; there is no first event to wait for.
-//! - An answer that breaks off breaks the client's connection off. `on_disconnect` does not matter: a client that leaves
-//!   closes the provider's connection.
-//! - `body_limit_bytes` holds for forms and files too.
-//!
-//! # Tokens
-//! Limits expect a token for four bytes of JSON, and nothing for a form. The last `usage` in the last 8 KiB of an answer
-//! in JSON or in events is what it took, if there is one.
+//! [`routes`] has all of them, from the table in `endpoint`. `content` is what the client sent and where it names its
+//! model (`form`: in a form), `upload` the rest of it on its way, [`Asking`] one request with its attempts, `passage`
+//! the answer on its way back, whose `tail` tells the usage. The rules are the page [`crate::forward`].
 
 mod content;
 mod endpoint;
