@@ -228,11 +228,11 @@ pub fn framer(dialect: &dyn Dialect, limit: usize) -> Framer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::provider::Provider;
 
     #[track_caller]
     fn check(provider: &str, dialect: &str, base_url: &str, path: &[&str], expected: Option<&str>) {
-        let row = crate::provider::Provider::find(provider).unwrap();
+        let row = Provider::find(provider).unwrap();
         let entry = row.entry(dialect).unwrap();
         let endpoint = entry.dialect.as_dialect().endpoint(&base_url.parse().unwrap(), path);
         assert_eq!(endpoint.as_ref().map(|endpoint| endpoint.url.as_str()), expected);

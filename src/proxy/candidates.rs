@@ -59,7 +59,7 @@ impl Candidates {
     /// Finds out whom a model names, and who of them is well.
     pub(super) fn of_model(current: &Current, model: &str, received: Instant) -> Result<Candidates, Error> {
         let route = route(&current.config, model).ok_or_else(|| Error::NoSuchModel(model.to_owned()))?;
-        Candidates::new(current, order(current, &route.targets, route.choose, received)?, received)
+        Ok(Candidates::new(current, order(current, &route.targets, route.choose, received)?, received))
     }
 
     /// The provider of that name alone, or the default one, for a request that names no model.
@@ -74,12 +74,12 @@ impl Candidates {
             None => config.providers.get(config.default_provider).ok_or(Error::Internal)?,
         };
         let target = RouteTarget { upstream, model: "", weight: 1 };
-        Candidates::new(current, order(current, &[target], Choose::Ordered, received)?, received)
+        Ok(Candidates::new(current, order(current, &[target], Choose::Ordered, received)?, received))
     }
 
-    fn new(current: &Current, list: Vec<Candidate>, received: Instant) -> Result<Candidates, Error> {
+    fn new(current: &Current, list: Vec<Candidate>, received: Instant) -> Candidates {
         current.budget.earn();
-        Ok(Candidates { list, at: 0, attempts: 0, pauses: 0, received })
+        Candidates { list, at: 0, attempts: 0, pauses: 0, received }
     }
 
     /// How many attempts there were.

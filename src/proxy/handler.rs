@@ -234,11 +234,18 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
         return Err(Error::ContentType("missing".to_owned()));
     };
     let text = String::from_utf8_lossy(value.as_bytes());
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
-        return Ok(());
-    }
-    Err(Error::ContentType(essence))
+    let essence = essence(&text);
+    if is_json(&essence) { Ok(()) } else { Err(Error::ContentType(essence)) }
+}
+
+/// A content type without its parameters.
+pub(super) fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// True for the type of JSON.
+pub(super) fn is_json(essence: &str) -> bool {
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// Reads the body, or reads past it if it is too long: a client that is still sending when the answer comes

@@ -105,6 +105,10 @@ async fn files_and_batches_go_where_the_header_says() {
     for request in other.requests().await {
         assert!(request["headers"].get("x-millpond-provider").is_none(), "{request}");
     }
+    // Who wants the head alone has all of it.
+    let head = proxy.send("HEAD", "/v1/files", &[to_other], "").await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    assert!(!proxy.get("/metrics").await.text().contains("client_disconnect"));
     // Without the header it is the default provider, and a provider's own 404 is told as such.
     let missing = proxy.get(&format!("/v1/files/{id}")).await;
     assert_eq!(missing.error(404)["provider"], "mine");

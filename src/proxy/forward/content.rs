@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::handler::{discard, read_body};
+use super::super::handler::{discard, essence, is_json, read_body};
 use super::endpoint::Endpoint;
 use super::form::Form;
 use super::upload::{Failure, Upload};
@@ -77,10 +77,10 @@ impl Content {
         }
         let kind = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let kind = kind.unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(&kind);
         match Form::new(&kind).filter(|_| essence == "multipart/form-data") {
             Some(form) => nothing.read_form(form, body, limit, all).await,
-            None if essence == "application/json" => {
+            None if is_json(&essence) => {
                 let read = read_body(headers, body, limit).await?;
                 let places = models(&read)?;
                 let model = named(places.last().and_then(|at| read.get(at.clone())))?;
@@ -261,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_model_changes() {
         let body = "\u{feff} { \"a\":1.0e2,\r\n\"mod\\u0065l\" :\t\"x\\/m\" , \"n\":{\"model\":1} , \"model\":\"x/m\" }\n";
-        let content = read("application/json; charset=utf-8", body, false).await.unwrap();
+        let content = read("Application/x+JSON; charset=utf-8", body, false).await.unwrap();
         assert_eq!((content.model.as_deref(), content.is_whole()), (Some("x/m"), true));
         assert_eq!(sent(&content, "x/m").await, (body.to_owned(), Some(body.len())));
         let expected = body.replace("\"x\\/m\"", "\"m\\\"\"").replace("\"x/m\"", "\"m\\\"\"");

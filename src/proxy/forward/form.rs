@@ -210,9 +210,7 @@ mod tests {
         check(&format!("{}--pond--", part("name=\"model\"", "")), &[""]);
         check(&format!("{}--pond--", part("filename=\"f\"; name=\"models\"", "m")), &[]);
         check(
-            &format!(
-                "--pond \t\r\ncontent-type: text/plain\r\ncontent-disposition:form-data;NAME=\"model\"\r\n\r\nm\r\n--pond--"
-            ),
+            "--pond \t\r\ncontent-type: text/plain\r\ncontent-disposition:form-data;NAME=\"model\"\r\n\r\nm\r\n--pond--",
             &["m"],
         );
     }

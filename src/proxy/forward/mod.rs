@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::content::Content;
 use self::endpoint::{ENDPOINTS, Endpoint};
-use self::passage::Passage;
+use self::passage::{Held, Passage};
 use super::access::Client;
 use super::attempt::{AttemptTarget, REFUSAL_LIMIT, Ready};
 use super::candidates::{Candidate, Candidates, Failed, party};
@@ -57,8 +57,9 @@ use crate::observe::{Asked, Routed, Watch};
 /// Names the provider of a request that names no model.
 const PROVIDER: HeaderName = HeaderName::from_static("x-millpond-provider");
 /// What of the client's headers goes on.
-const ASKED_WITH: [HeaderName; 5] = [
+const ASKED_WITH: [HeaderName; 6] = [
     ACCEPT,
+    CONTENT_ENCODING,
     CONTENT_TYPE,
     RANGE,
     HeaderName::from_static("idempotency-key"),
@@ -146,6 +147,14 @@ struct Attempt {
     begins: Instant,
 }
 
+/// How a request came to its last attempt.
+struct Way<'a> {
+    target: &'a AttemptTarget,
+    attempts: u32,
+    first_sent: Instant,
+    sent: Instant,
+}
+
 /// Why an attempt failed.
 struct Failure {
     fault: Fault,
@@ -184,40 +193,13 @@ impl Asking<'_> {
             sleep_until(begins).await;
             let sent = Instant::now();
             let first_sent = *first_sent.get_or_insert(sent);
-            let told = Told {
-                provider: &target.provider,
-                model: &target.model,
-                attempts: candidates.attempts(),
-                dropped: &[],
-                upstream: Duration::ZERO,
-                ours: Duration::ZERO,
-                retries: (sent > first_sent).then(|| sent - first_sent),
-            };
+            let way = Way { target: &target, attempts: candidates.attempts(), first_sent, sent };
             let Failure { fault, upstream_status, mut headers } =
                 match self.send(ready, &target, watch, &mut notice).await? {
                     Ok(response) => {
                         load.answered(Instant::now(), sent.elapsed());
-                        let mut headers = answered_with(response.headers());
-                        self.tell(told, sent, &mut headers);
-                        let deadlines = target.deadlines;
-                        let (head, body): (_, reqwest::Body) = http::Response::from(response).into_parts();
-                        let mut answer = Response::new(Body::new(Passage::new(passage::Parts {
-                            body,
-                            length: length(&headers),
-                            status: head.status,
-                            is_text: is_text(&headers),
-                            provider: target.provider.clone(),
-                            idle: deadlines.idle,
-                            total: deadlines.total,
-                            received: *received,
-                            load,
-                            place,
-                            watch: std::mem::take(watch),
-                            notice,
-                        })));
-                        *answer.status_mut() = head.status;
-                        *answer.headers_mut() = headers;
-                        return Ok(answer);
+                        let held = Held { load, place, watch: std::mem::take(watch), notice };
+                        return Ok(self.pass(response, &way, held));
                     }
                     Err(failure) => failure,
                 };
@@ -230,7 +212,7 @@ impl Asking<'_> {
                 load.failed(now);
             }
             drop(load);
-            self.tell(told, sent, &mut headers);
+            self.tell(&way, &mut headers);
             let next = if content.is_whole() && self.endpoint.may_repeat() {
                 let failed = Failed { fault: &fault, retry_after: rest, total: target.deadlines.total };
                 candidates.next(current, &failed, |candidate, begins| {
@@ -382,11 +364,35 @@ impl Asking<'_> {
         Ok(Err(failure))
     }
 
+    /// The response to the client, whose body is on its way.
+    fn pass(&self, response: reqwest::Response, way: &Way<'_>, held: Held) -> Response {
+        let mut headers = answered_with(response.headers());
+        self.tell(way, &mut headers);
+        let (head, body): (_, reqwest::Body) = http::Response::from(response).into_parts();
+        // Who asks for the head alone does not read on.
+        let length = if self.head.method == Method::HEAD { Some(0) } else { length(&headers) };
+        let mut answer = Response::new(Body::new(Passage::new(passage::Parts {
+            body,
+            length,
+            status: head.status,
+            is_text: is_text(&headers),
+            provider: way.target.provider.clone(),
+            deadlines: way.target.deadlines,
+            received: self.received,
+            held,
+        })));
+        *answer.status_mut() = head.status;
+        *answer.headers_mut() = headers;
+        answer
+    }
+
     /// Tells of the way of an answer that begins now.
-    fn tell(&self, told: Told<'_>, sent: Instant, headers: &mut HeaderMap) {
+    fn tell(&self, way: &Way<'_>, headers: &mut HeaderMap) {
+        let Way { target: AttemptTarget { provider, model, dropped, .. }, attempts, first_sent, sent } = *way;
+        let retries = (sent > first_sent).then(|| sent - first_sent);
         let upstream = sent.elapsed();
-        let ours = self.received.elapsed().saturating_sub(upstream + told.retries.unwrap_or_default());
-        Told { upstream, ours, ..told }.write(headers);
+        let ours = self.received.elapsed().saturating_sub(upstream + retries.unwrap_or_default());
+        Told { provider, model, attempts, dropped, upstream, ours, retries }.write(headers);
     }
 }
 

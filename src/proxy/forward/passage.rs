@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -18,6 +17,7 @@ use super::super::limit::Place;
 use super::super::retry::blames_target;
 use super::super::upstream;
 use super::tail::Tail;
+use crate::config::Deadlines;
 use crate::event::{Fault, FaultCode};
 use crate::observe::{End, Outcome, Watch};
 
@@ -35,10 +35,14 @@ pub(super) struct Parts {
     /// The answer is text that may tell its usage.
     pub(super) is_text: bool,
     pub(super) provider: String,
-    pub(super) idle: Duration,
-    pub(super) total: Duration,
+    pub(super) deadlines: Deadlines,
     /// The request's body was read.
     pub(super) received: Instant,
+    pub(super) held: Held,
+}
+
+/// What is given back, or told, at the end of an answer.
+pub(super) struct Held {
     pub(super) load: Load,
     pub(super) place: Place,
     pub(super) watch: Watch,
@@ -61,7 +65,8 @@ pub(super) struct Passage {
 impl Passage {
     pub(super) fn new(parts: Parts) -> Passage {
         let now = Instant::now();
-        let alarm = Box::pin(sleep_until((now + parts.idle).min(parts.received + parts.total)));
+        let alarm =
+            Box::pin(sleep_until((now + parts.deadlines.idle).min(parts.received + parts.deadlines.total)));
         let tail = parts.is_text.then(Tail::default);
         let is_complete = parts.body.is_end_stream() || parts.length == Some(0);
         Passage { left: parts.length, tail, alarm, last_sign: now, is_complete, fault: None, parts }
@@ -80,7 +85,7 @@ impl Passage {
 
     fn fail(&mut self, fault: Fault) -> Broken {
         if blames_target(&fault) {
-            self.parts.load.failed(Instant::now());
+            self.parts.held.load.failed(Instant::now());
         }
         self.fault = Some(fault);
         Broken
@@ -88,19 +93,22 @@ impl Passage {
 
     /// Ready with a fault once a deadline passed, or the process has to end.
     fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
-        if self.parts.notice.poll(cx).is_ready() {
+        if self.parts.held.notice.poll(cx).is_ready() {
             return Poll::Ready(Fault::new(FaultCode::Draining));
         }
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             let now = Instant::now();
-            let (silent, total) = (self.last_sign + self.parts.idle, self.parts.received + self.parts.total);
+            let (silent, total) = (
+                self.last_sign + self.parts.deadlines.idle,
+                self.parts.received + self.parts.deadlines.total,
+            );
             if now >= total {
-                return Poll::Ready(upstream::too_long(self.parts.total));
+                return Poll::Ready(upstream::too_long(self.parts.deadlines.total));
             }
             if now >= silent {
-                let Parts { provider, idle, .. } = &self.parts;
-                return Poll::Ready(upstream::silent(provider, "idle_timeout", *idle));
+                let Parts { provider, deadlines, .. } = &self.parts;
+                return Poll::Ready(upstream::silent(provider, "idle_timeout", deadlines.idle));
             }
             self.alarm.as_mut().reset(silent.min(total));
         }
@@ -154,7 +162,7 @@ impl Body for Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let is_cut = !self.is_complete && self.parts.notice.is_given();
+        let is_cut = !self.is_complete && self.parts.held.notice.is_given();
         let draining = is_cut.then(|| Fault::new(FaultCode::Draining));
         let end = match (&self.fault, &draining) {
             _ if std::thread::panicking() => End::Panicked,
@@ -165,9 +173,9 @@ impl Drop for Passage {
         };
         let usage = self.tail.as_ref().and_then(Tail::usage);
         if let Some(usage) = &usage {
-            self.parts.place.settle(usage.sum());
+            self.parts.held.place.settle(usage.sum());
         }
         let status = Some(self.parts.status.as_u16());
-        self.parts.watch.end(&Outcome { end, status, usage: usage.as_ref(), repairs: None });
+        self.parts.held.watch.end(&Outcome { end, status, usage: usage.as_ref(), repairs: None });
     }
 }
