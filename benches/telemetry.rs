@@ -14,7 +14,7 @@ use divan::{Bencher, counter::ItemsCount};
 use http::{HeaderMap, Method};
 use millpond::chat::Chat;
 use millpond::event::{Body, Event, Finish, FinishReason, Identity, Part, Repair, Repairs, Unknown, Usage};
-use millpond::observe::{End, Observer, Outcome, Routed, Watch};
+use millpond::observe::{Asked, End, Observer, Outcome, Routed, Watch};
 use millpond::telemetry::{Accepted, Exporter, Protocol, Settings, Telemetry};
 
 const EVENTS: usize = 1_000;
@@ -101,7 +101,13 @@ impl Scene {
         });
         let observer = watch.observer().unwrap();
         observer.received();
-        observer.routed(&Routed { provider: "p", model: "m", url: &self.url, chat: &self.chat });
+        observer.routed(&Routed {
+            provider: "p",
+            model: "m",
+            method: &Method::POST,
+            url: &self.url,
+            asked: Asked::Chat(&self.chat),
+        });
         let mut headers = HeaderMap::new();
         observer.sending(&self.url, &mut headers);
         observer.responded(200, &headers);

@@ -19,6 +19,9 @@ pub enum Error {
     /// The client's: the body is not declared as JSON.
     #[error("The content type must be application/json; it is {0}.")]
     ContentType(String),
+    /// The client's: the body is neither JSON nor a form.
+    #[error("The content type must be application/json or multipart/form-data with a boundary; it is {0}.")]
+    FormType(String),
     /// The client's: the body is too long.
     #[error("The request body is longer than {limit} bytes. Send less, or raise body_limit_bytes.")]
     BodyTooLarge {
@@ -53,6 +56,22 @@ pub enum Error {
     /// The client's: nobody lists this model.
     #[error("There is no model \"{0}\". GET /v1/models lists those of the providers that are set up.")]
     NoSuchModel(String),
+    /// The client's: nobody has this name.
+    #[error(
+        "There is no provider \"{0}\" (x-millpond-provider). `millpond check` lists those that are set up."
+    )]
+    NoSuchProvider(String),
+    /// The client's: its key is for some models only, and the request names none.
+    #[error("This key of millpond's is for some models only, and the request names none.")]
+    ModelUntold,
+    /// The provider's: it has no such endpoint.
+    #[error("Provider {provider} does not have {endpoint} under an address that millpond knows.")]
+    NotServed {
+        /// The provider.
+        provider: String,
+        /// The method and the path.
+        endpoint: String,
+    },
     /// The client's: no such answer is kept.
     #[error("There is no response \"{0}\" here. Answers are kept for a while, unless store is false.")]
     NoSuchResponse(String),
@@ -198,14 +217,17 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Error::Request(_) | Error::BodyUnreadable => StatusCode::BAD_REQUEST,
-            Error::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::NoSuchProvider(_) => StatusCode::BAD_REQUEST,
+            Error::ContentType(_) | Error::FormType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::NoSuchPath(_) | Error::NoSuchModel(_) | Error::NoSuchResponse(_) => StatusCode::NOT_FOUND,
             Error::NoSuchMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => StatusCode::FORBIDDEN,
-            Error::CountsNothing { .. } => StatusCode::NOT_IMPLEMENTED,
+            Error::ModelNotAllowed(_) | Error::ModelUntold | Error::ForeignHost | Error::ForeignOrigin => {
+                StatusCode::FORBIDDEN
+            }
+            Error::CountsNothing { .. } | Error::NotServed { .. } => StatusCode::NOT_IMPLEMENTED,
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -221,8 +243,11 @@ impl Error {
         match self {
             Error::Request(_)
             | Error::ContentType(_)
+            | Error::FormType(_)
             | Error::BodyUnreadable
             | Error::CountsNothing { .. }
+            | Error::NotServed { .. }
+            | Error::NoSuchProvider(_)
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::BodyTooLarge { .. } => ErrorType::RequestTooLarge,
             Error::NoSuchPath(_)
@@ -230,7 +255,9 @@ impl Error {
             | Error::NoSuchResponse(_)
             | Error::ProviderUnset { .. } => ErrorType::NotFound,
             Error::NoKey { .. } | Error::Unauthorized(_) => ErrorType::Authentication,
-            Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => ErrorType::Permission,
+            Error::ModelNotAllowed(_) | Error::ModelUntold | Error::ForeignHost | Error::ForeignOrigin => {
+                ErrorType::Permission
+            }
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 ErrorType::Overloaded
             }
@@ -254,7 +281,11 @@ impl Error {
             | Error::ContentType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::FormType(_)
             | Error::ModelNotAllowed(_)
+            | Error::ModelUntold
+            | Error::NoSuchProvider(_)
+            | Error::NotServed { .. }
             | Error::ForeignHost
             | Error::ForeignOrigin
             | Error::NoSuchPath(_)
@@ -282,10 +313,13 @@ impl Error {
         };
         match self {
             Error::Request(error) => (body.param, body.code) = (error.param(), error.code()),
-            Error::NoSuchModel(_) | Error::ModelNotAllowed(_) => body.param = Some("model"),
+            Error::NoSuchModel(_) | Error::ModelNotAllowed(_) | Error::ModelUntold => {
+                body.param = Some("model");
+            }
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
             | Error::CountsNothing { provider }
+            | Error::NotServed { provider, .. }
             | Error::Broken { provider, .. }
             | Error::Limited(Limited { limit: Limit::Provider(provider), .. }) => {
                 body.provider = Some(provider);
@@ -296,8 +330,10 @@ impl Error {
                     ErrorBody { upstream_status: *upstream_status, ..ErrorBody::of_fault(fault, provider) };
             }
             Error::ContentType(_)
+            | Error::FormType(_)
             | Error::BodyTooLarge { .. }
             | Error::BodyUnreadable
+            | Error::NoSuchProvider(_)
             | Error::Unauthorized(_)
             | Error::ForeignHost
             | Error::ForeignOrigin

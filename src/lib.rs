@@ -30,6 +30,7 @@
 //!   encoder. Dropping it ends all three, so a client that leaves closes the upstream's connection.
 //! - Observers see the events that the client gets and change nothing ([`observe`]); they are told of the end
 //!   exactly once, whatever happens. All telemetry is one of them ([`telemetry`]).
+//! - What is no chat is passed on byte for byte: [`forward`].
 //! - What is tried again, how long, and what a client sees of failures is said in [`reliability`].
 //! - Only [`proxy`], [`mock`], [`telemetry`] and the program itself do I/O or ask for the time.
 //! - Memory is bounded by the longest frame, a request's body and, for answers that are no streams, the
@@ -44,6 +45,8 @@ pub mod dialect;
 pub mod error;
 pub mod event;
 pub mod filter;
+#[doc = include_str!("forward.md")]
+pub mod forward {}
 pub mod framing;
 pub mod json;
 pub mod mock;

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::chat::Chat;
@@ -48,12 +48,54 @@ pub trait Observer: Send {
 pub struct Routed<'a> {
     /// The provider's name in the config.
     pub provider: &'a str,
-    /// The model in the provider's words.
+    /// The model in the provider's words; empty where none is named.
     pub model: &'a str,
+    /// The method of the request to the provider.
+    pub method: &'a Method,
     /// The provider's address.
     pub url: &'a Url,
     /// The request.
-    pub chat: &'a Chat,
+    pub asked: Asked<'a>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// The next message of a conversation.
+    Chat(&'a Chat),
+    /// Something that is passed on as it is.
+    Forward {
+        /// The operation's name in telemetry.
+        operation: &'static str,
+        /// The model as the client named it, if it did.
+        model: Option<&'a str>,
+    },
+}
+
+impl<'a> Asked<'a> {
+    /// The operation's name in telemetry.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Asked::Chat(_) => "chat",
+            Asked::Forward { operation, .. } => operation,
+        }
+    }
+
+    /// The model as the client named it, if it did.
+    pub fn model(&self) -> Option<&'a str> {
+        match *self {
+            Asked::Chat(chat) => Some(&chat.model),
+            Asked::Forward { model, .. } => model,
+        }
+    }
+
+    /// The conversation, if it is one.
+    pub fn chat(&self) -> Option<&'a Chat> {
+        match *self {
+            Asked::Chat(chat) => Some(chat),
+            Asked::Forward { .. } => None,
+        }
+    }
 }
 
 /// Why an upstream could not be asked.

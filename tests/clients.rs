@@ -78,6 +78,11 @@ fn python_speaks_the_responses_api() {
 }
 
 #[test]
+fn python_asks_for_what_is_no_chat() {
+    python("surface.py");
+}
+
+#[test]
 fn the_agents_sdk_runs_in_front_of_every_provider() {
     python("openai_agents.py");
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use native::Native;
 pub use origin::{Need, Origin};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Field, Members};
 
@@ -187,6 +187,11 @@ impl Chat {
 
 /// The members of a body, which must be one JSON object.
 pub(crate) fn object(body: &[u8]) -> Result<Members<'_>, RequestError> {
+    read_object(body)
+}
+
+/// What there is to know of a body, which must be one JSON object.
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, RequestError> {
     let text = std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if !text.starts_with('{') {

@@ -85,6 +85,11 @@ impl ClientKey {
         self.models.is_empty() || self.models.iter().any(|pattern| matches(pattern, model))
     }
 
+    /// True if it may be used for all models.
+    pub fn allows_all(&self) -> bool {
+        self.models.is_empty()
+    }
+
     /// True if its time is over.
     pub fn is_expired(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|end| now >= end)

@@ -58,6 +58,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Where the provider has the endpoint of OpenAI's API with this path below `/v1`; `None` if it has it nowhere.
+    fn endpoint(&self, _base_url: &Url, _path: &[&str]) -> Option<Endpoint> {
+        None
+    }
+
     /// The request that lists the models, without keys; `None` if they are listed nowhere below this address.
     fn models(&self, base_url: &Url) -> Option<Outgoing> {
         Some(Outgoing::get(&outgoing::below(base_url, ["models"])))
@@ -65,6 +70,22 @@ pub trait Dialect: Send + Sync {
 
     /// The decoder for one answer of a model, by its name at the provider; where nobody knows it, by "".
     fn decoder(&self, model: &str) -> Box<dyn Decoder>;
+}
+
+/// An endpoint to which requests are passed on as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is.
+    pub url: Url,
+    /// How the key is sent there, if not as elsewhere at this provider.
+    pub auth: Option<Auth>,
+}
+
+impl Endpoint {
+    /// The endpoint with these segments behind the base URL.
+    fn below<'s>(base_url: &Url, segments: impl IntoIterator<Item = &'s str>) -> Endpoint {
+        Endpoint { url: outgoing::below(base_url, segments), auth: None }
+    }
 }
 
 /// How a key is sent.
@@ -203,4 +224,45 @@ impl AnyDialect {
 /// The framer for a dialect's answers; `limit` is the longest frame in bytes.
 pub fn framer(dialect: &dyn Dialect, limit: usize) -> Framer {
     Framer::new(dialect.framing(), limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::provider::Provider;
+
+    #[track_caller]
+    fn check(provider: &str, dialect: &str, base_url: &str, path: &[&str], expected: Option<&str>) {
+        let row = Provider::find(provider).unwrap();
+        let entry = row.entry(dialect).unwrap();
+        let endpoint = entry.dialect.as_dialect().endpoint(&base_url.parse().unwrap(), path);
+        assert_eq!(endpoint.as_ref().map(|endpoint| endpoint.url.as_str()), expected);
+    }
+
+    #[test]
+    fn endpoints_are_where_the_provider_has_them() {
+        let file = &["files", "a/b c", "content"];
+        for (provider, dialect, base_url, path, expected) in [
+            ("openai", "openai-chat", "http://h/v1", &["embeddings"][..], Some("http://h/v1/embeddings")),
+            ("openai", "openai-responses", "http://h/v1/", file, Some("http://h/v1/files/a%2Fb%20c/content")),
+            ("azure", "openai-chat", "http://h/openai", &["files"], Some("http://h/openai/v1/files")),
+            ("azure", "openai-responses", "http://h/openai/v1", &["files"], Some("http://h/openai/v1/files")),
+            ("google", "gemini", "http://h/v1beta", &["files"], Some("http://h/v1beta/openai/files")),
+            (
+                "google",
+                "openai-chat",
+                "http://h/v1beta/openai",
+                &["files"],
+                Some("http://h/v1beta/openai/files"),
+            ),
+            ("ollama", "ollama", "http://h/api", &["embeddings"], Some("http://h/v1/embeddings")),
+            ("ollama", "openai-chat", "http://h/v1", &["embeddings"], Some("http://h/v1/embeddings")),
+            ("cohere", "cohere", "http://h/v2", &["rerank"], Some("http://h/v2/rerank")),
+            ("cohere", "cohere", "http://h/v2", &["embeddings"], None),
+            ("vertex", "gemini", "http://h/v1/x", &["embeddings"], None),
+            ("anthropic", "anthropic", "http://h/v1", &["files"], None),
+            ("bedrock", "bedrock", "http://h", &["embeddings"], None),
+        ] {
+            check(provider, dialect, base_url, path, expected);
+        }
+    }
 }

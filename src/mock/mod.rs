@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A dialect of its own is a manner whose frames are made in `native`, where its requests are
-//! checked as well. The same request always gets the same bytes.
+//! checked as well. The same request always gets the same bytes. What is no chat is in `surface`.
 
 mod answer;
 mod damage;
@@ -33,6 +33,7 @@ mod request;
 mod schema;
 mod script;
 mod socket;
+mod surface;
 mod usage;
 mod voice;
 mod whole;
@@ -64,13 +65,20 @@ const BODY_LIMIT: usize = 64 << 20;
 /// The pause after a connection could not be accepted, for instance for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// What one mock remembers.
+#[derive(Debug, Default)]
+struct Kept {
+    ledger: Ledger,
+    store: surface::Store,
+}
+
 /// Serves the mock until `shutdown` is done; connections that are still open are then dropped.
 ///
 /// `GET /mock/requests` lists the last 100 requests with `method`, `path`, `headers` (secrets are
 /// `"[hidden]"`), `body`, `open` (the answer is still being written) and `closed_early` (the client
 /// left before it was).
 pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) {
-    let ledger = Arc::new(Ledger::default());
+    let kept = Arc::new(Kept::default());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -81,7 +89,7 @@ pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()> + S
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(converse(stream, Arc::clone(&ledger)));
+                connections.spawn(converse(stream, Arc::clone(&kept)));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -130,12 +138,12 @@ pub fn describe() -> Vec<(String, &'static str)> {
 }
 
 /// Serves one connection until it ends in whatever way.
-async fn converse(stream: TcpStream, ledger: Arc<Ledger>) {
+async fn converse(stream: TcpStream, kept: Arc<Kept>) {
     // Without it the writes of one answer would be joined, and a fault between them be lost.
     stream.set_nodelay(true).ok();
     let reset = ResetSwitch::default();
     let socket = Socket::new(stream, reset.clone());
-    let service = service_fn(|request| route(request, Arc::clone(&ledger), reset.clone()));
+    let service = service_fn(|request| route(request, Arc::clone(&kept), reset.clone()));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
     // Clients that leave and connections that are broken off on purpose are errors here.
     connection.await.ok();
@@ -143,19 +151,19 @@ async fn converse(stream: TcpStream, ledger: Arc<Ledger>) {
 
 async fn route(
     request: Request<Incoming>,
-    ledger: Arc<Ledger>,
+    kept: Arc<Kept>,
     reset: ResetSwitch,
 ) -> Result<Response<Script>, Broken> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     if parts.method == Method::GET && path == "/mock/requests" {
-        return Ok(json(ledger.write()));
+        return Ok(json(kept.ledger.write()));
     }
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Ok(reply::problem(Problem::of_status(413), Ticket::unrecorded()));
     };
     let body = body.to_bytes();
-    let ticket = ledger.record(&parts, &body);
+    let ticket = kept.ledger.record(&parts, &body);
     if parts.method == Method::POST && path.ends_with("/chat/completions") {
         return reply::chat(&parts.headers, &body, reset, ticket).await;
     }
@@ -169,6 +177,9 @@ async fn route(
     {
         ticket.finish();
         return Ok(json(list));
+    }
+    if surface::serves(path) {
+        return surface::answer(&parts, &body, &kept.store, reset, ticket).await;
     }
     let missing =
         Problem { message: "The mock has no such page.", code: "not_found", ..Problem::of_status(404) };

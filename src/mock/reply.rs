@@ -134,6 +134,40 @@ fn refuse_as(problem: Problem<'_>, manner: &Manner, ticket: Ticket) -> Response<
     response
 }
 
+/// Answers with one piece of this type, or with the fault that the header names, or else with this one, as far as it
+/// makes sense for that.
+pub async fn piece(
+    kind: &'static str,
+    body: Vec<u8>,
+    headers: &HeaderMap,
+    fault: Option<Fault>,
+    reset: ResetSwitch,
+    ticket: Ticket,
+) -> Result<Response<Script>, Broken> {
+    let named = headers.get(FAULT_HEADER).map(|name| name.to_str().ok().and_then(Fault::find));
+    let mut response = match named.unwrap_or(fault).map(|fault| fault.kind) {
+        Some(Kind::Course(Course::StallHeaders)) => {
+            tokio::time::sleep(SILENCE).await;
+            ticket.finish();
+            return Err(Broken);
+        }
+        Some(Kind::Reply(Reply::Refuse(refusal))) => return Ok(refuse(refusal, &manners::DEMO, ticket)),
+        Some(Kind::Course(course)) => Response::new(halves(course, &body, reset, ticket)),
+        Some(Kind::Reply(_) | Kind::Habit(_) | Kind::Frames(_) | Kind::Bytes(_)) | None => {
+            Response::new(Script::whole(body, ticket))
+        }
+    };
+    set_type(&mut response, kind);
+    Ok(response)
+}
+
+/// A piece in two halves, with a fault between them.
+fn halves(course: Course, body: &[u8], reset: ResetSwitch, ticket: Ticket) -> Script {
+    let halves = body.split_at(body.len() / 2);
+    let writes = [halves.0, halves.1].map(<[u8]>::to_vec);
+    Script::chunked(act(course, 1, writes.into()), reset, ticket)
+}
+
 /// Answers with the fault that the header names, or else the model.
 async fn deliver(
     headers: &HeaderMap,
@@ -194,11 +228,7 @@ fn completion(answer: &Answer, part: &Part, reset: ResetSwitch, ticket: Ticket) 
         set_json_headers(&mut response, &part.manner);
         return response;
     };
-    let half = body.len() / 2;
-    let halves = body.as_bytes().split_at(half);
-    let writes = [halves.0, halves.1].map(<[u8]>::to_vec);
-    let steps = act(course, 1, writes.into());
-    let mut response = Response::new(Script::chunked(steps, reset, ticket));
+    let mut response = Response::new(halves(course, body.as_bytes(), reset, ticket));
     set_json_headers(&mut response, &part.manner);
     response
 }

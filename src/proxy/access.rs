@@ -71,6 +71,20 @@ impl Client {
         if self.may_use(model) { Ok(()) } else { Err(Error::ModelNotAllowed(model.to_owned())) }
     }
 
+    /// True if the client may ask for every model.
+    pub(super) fn may_use_all(&self) -> bool {
+        self.key.as_ref().is_none_or(|key| key.allows_all())
+    }
+
+    /// Refuses what the client may not ask for: a model, or a request that names none.
+    pub(super) fn check_named(&self, model: Option<&str>) -> Result<(), Error> {
+        match model {
+            Some(model) => self.check_model(model),
+            None if self.may_use_all() => Ok(()),
+            None => Err(Error::ModelUntold),
+        }
+    }
+
     /// Whose limits hold for it, where there are keys; `all` are those of keys without their own.
     pub(super) fn party(&self, all: KeyLimits) -> Option<Party> {
         let key = self.key.as_ref()?;
@@ -165,7 +179,7 @@ pub(super) fn cors(access: &Access) -> Option<CorsLayer> {
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
             // SDKs send headers of their own.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(Any)

@@ -23,7 +23,7 @@ use crate::observe::Observer;
 use crate::pipeline::Pipeline;
 
 /// How much of a refusal's body is read.
-const REFUSAL_LIMIT: usize = 64 << 10;
+pub(super) const REFUSAL_LIMIT: usize = 64 << 10;
 /// How much of the answer is read at once: more may have come, and the client may take less.
 const PORTION: usize = 16 << 10;
 
@@ -176,15 +176,10 @@ impl Attempt {
                         }
                     }
                     Err(error) => {
-                        let code =
-                            if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
                         if let Some(observer) = to.observer() {
                             observer.unreachable(upstream::cause(&error));
                         }
-                        let provider = &self.target.provider;
-                        let reason = upstream::reason(&error);
-                        let message = format!("Provider {provider} cannot be reached: {reason}.");
-                        self.refuse(Fault { message, ..Fault::new(code) }, to);
+                        self.refuse(upstream::unreachable(&self.target.provider, &error), to);
                     }
                 }
             }
@@ -288,9 +283,7 @@ impl Attempt {
         if let Some((name, limit)) = self.deadline()
             && now >= self.last_sign + limit
         {
-            let limit = humantime::format_duration(limit);
-            let message = format!("Provider {} sent nothing for {limit} ({name}).", self.target.provider);
-            self.fail(Fault { message, ..Fault::new(FaultCode::Stalled) }, sink);
+            self.fail(upstream::silent(&self.target.provider, name, limit), sink);
         }
     }
 

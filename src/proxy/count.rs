@@ -108,14 +108,12 @@ async fn ask(
 
 /// The error for a refusal; some providers quote the key that they refuse.
 fn refusal(
-    upstream: &crate::config::Upstream,
+    provider: &crate::config::Upstream,
     mut fault: Fault,
     status: Option<u16>,
     headers: HeaderMap,
 ) -> Error {
-    if let Some(key) = upstream.secret() {
-        fault.message = fault.message.replace(key.expose(), "[hidden]");
-    }
-    let provider = upstream.name.clone();
+    upstream::hide_key(&mut fault, provider.secret());
+    let provider = provider.name.clone();
     Error::Upstream(Box::new(Refusal { provider, upstream_status: status, fault, headers }))
 }

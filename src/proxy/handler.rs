@@ -68,20 +68,23 @@ async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let mut watch = watch(&app.shared, &head);
     match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
-        Err(error) => {
-            if let Error::Limited(limited) = &error {
-                app.shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
-            }
-            // If there is a relay, it has the watch and has told the end.
-            watch.end(&Outcome {
-                end: End::Rejected,
-                status: Some(error.status().as_u16()),
-                usage: None,
-                repairs: None,
-            });
-            respond(&error, api)
-        }
+        Err(error) => refuse(&app.shared, &mut watch, &error, api),
     }
+}
+
+/// Answers with an error, and tells the end if nobody has.
+pub(super) fn refuse(shared: &Shared, watch: &mut Watch, error: &Error, api: Api) -> Response {
+    if let Error::Limited(limited) = error {
+        shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+    }
+    let end = match error {
+        // If there was a relay, it has taken the watch with it, and has told of this itself.
+        Error::Upstream(refusal) => End::Fault(&refusal.fault),
+        _ => End::Rejected,
+    };
+    let status = Some(error.status().as_u16());
+    watch.end(&Outcome { end, status, usage: None, repairs: None });
+    respond(error, api)
 }
 
 /// Answers whatever is no chat, watched as well.
@@ -102,7 +105,7 @@ pub(super) fn rejected(shared: &Shared, head: &http::request::Parts, error: Erro
     error.into_response()
 }
 
-fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
+pub(super) fn watch(shared: &Shared, head: &http::request::Parts) -> Watch {
     shared.telemetry.watch(Accepted {
         method: &head.method,
         scheme: shared.scheme,
@@ -231,11 +234,18 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
         return Err(Error::ContentType("missing".to_owned()));
     };
     let text = String::from_utf8_lossy(value.as_bytes());
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
-        return Ok(());
-    }
-    Err(Error::ContentType(essence))
+    let essence = essence(&text);
+    if is_json(&essence) { Ok(()) } else { Err(Error::ContentType(essence)) }
+}
+
+/// A content type without its parameters.
+pub(super) fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// True for the type of JSON.
+pub(super) fn is_json(essence: &str) -> bool {
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// Reads the body, or reads past it if it is too long: a client that is still sending when the answer comes

@@ -6,14 +6,16 @@
 //! prepares what is sent to one of them, and an `attempt` is that
 //! request and its answer; `relay` is the answer on its way back, `memory` what is kept of
 //! it for clients that forget, `responses` whole answers for those that only name them, `answer` its client's hold
-//! on it, and `drain` the end of those that run too long when the process stops. [`serve_admin`] is health and metrics alone.
+//! on it, and `drain` the end of those that run too long when the process stops. `forward` passes on what is no chat. [`serve_admin`] is health and metrics alone.
 
 mod access;
 mod admin;
 mod answer;
 mod attempt;
+mod candidates;
 mod count;
 mod drain;
+mod forward;
 mod handler;
 mod health;
 mod limit;
@@ -26,6 +28,7 @@ mod retry;
 mod route;
 mod sign;
 mod tls;
+mod told;
 mod turns;
 mod upstream;
 mod workers;
@@ -305,6 +308,7 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .route("/v1/responses", answer())
         .route("/responses", answer())
         .route("/v1/messages", messages)
+        .merge(forward::routes(others))
         .with_state(app)
         .layer(middleware::from_fn_with_state(guard, access::guarded))
         .layer(layers)

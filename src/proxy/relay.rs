@@ -10,10 +10,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{Attempt, Receiver, Step};
@@ -21,8 +20,10 @@ use super::drain::Notice;
 use super::limit::Place;
 use super::memory::NoteTaker;
 use super::plan::{Next, Plan, retry_after};
-use super::retry::{Verdict, verdict};
+use super::retry::blames_target;
+use super::told::Told;
 use super::turns::Turns;
+use super::upstream;
 use crate::api::Encoder;
 use crate::config::{KeepAliveForm, Limits, OnDisconnect, Secret};
 use crate::event::{Body, Event, Fault, FaultCode, Part, Sink, Usage};
@@ -101,7 +102,9 @@ pub(super) struct Parts {
 impl Sink for Downstream {
     fn event(&mut self, event: &Event<'_>) {
         if let Event::Fault(fault) = event {
-            self.failed = Some(self.without_key(fault));
+            let mut fault = (*fault).clone();
+            upstream::hide_key(&mut fault, self.key.as_ref());
+            self.failed = Some(fault);
             return;
         }
         self.show(event);
@@ -173,18 +176,6 @@ impl Downstream {
         self.encoder.begin(provider);
         self.key = key;
         self.notes = notes;
-    }
-
-    /// Some providers quote the key that they refuse.
-    fn without_key(&self, fault: &Fault) -> Fault {
-        let mut fault = fault.clone();
-        if let Some(key) = &self.key {
-            let told = [Some(&mut fault.message), fault.param.as_mut(), fault.provider_code.as_mut()];
-            for text in told.into_iter().flatten() {
-                *text = text.replace(key.expose(), "[hidden]");
-            }
-        }
-        fault
     }
 }
 
@@ -297,27 +288,16 @@ impl Relay {
         let upstream = self.attempt.time_to_first_event();
         let before = self.first_sent.map(|first| self.attempt.sent().saturating_duration_since(first));
         let ours = self.received.elapsed().saturating_sub(upstream + before.unwrap_or_default());
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let mut timing =
-            format!("upstream;dur={:.3}, millpond;dur={:.3}", milliseconds(upstream), milliseconds(ours));
-        if let Some(before) = before {
-            timing = format!("{timing}, retries;dur={:.3}", milliseconds(before));
+        Told {
+            provider: &target.provider,
+            model: &target.model,
+            attempts: self.attempts,
+            dropped: &target.dropped,
+            upstream,
+            ours,
+            retries: before,
         }
-        let (attempts, dropped) = (self.attempts.to_string(), target.dropped.join(", "));
-        for (name, value) in [
-            ("x-millpond-provider", target.provider.as_str()),
-            ("x-millpond-model", &target.model),
-            ("x-millpond-attempts", &attempts),
-            ("x-millpond-dropped", &dropped),
-            ("server-timing", &timing),
-        ] {
-            // A model's name may hold what no header can carry.
-            if let Ok(value) = HeaderValue::from_str(value)
-                && !value.is_empty()
-            {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
+        .write(&mut headers);
         headers
     }
 
@@ -444,10 +424,9 @@ impl Relay {
         ready!(self.alarm.as_mut().poll(cx));
         let now = Instant::now();
         if now >= self.total() {
-            let limit = humantime::format_duration(self.attempt.target().deadlines.total);
-            let message = format!("The answer took longer than {limit} (total_timeout).");
             self.plan = None;
-            self.attempt.fail(Fault { message, ..Fault::new(FaultCode::Timeout) }, &mut self.downstream);
+            let fault = upstream::too_long(self.attempt.target().deadlines.total);
+            self.attempt.fail(fault, &mut self.downstream);
         } else {
             self.attempt.ring(now, &mut self.downstream);
         }
@@ -477,12 +456,6 @@ impl Relay {
             }
         }
     }
-}
-
-/// True for a failure that tells something of the target's health: the client's mistakes do not, and who asks
-/// too often is told when to come back.
-fn blames_target(fault: &Fault) -> bool {
-    verdict(fault) == Verdict::Again && fault.status != 429
 }
 
 impl Relay {

@@ -45,6 +45,12 @@ pub(super) fn verdict(fault: &Fault) -> Verdict {
     }
 }
 
+/// True for a failure that tells something of the target's health: the client's mistakes do not, and who asks
+/// too often is told when to come back.
+pub(super) fn blames_target(fault: &Fault) -> bool {
+    verdict(fault) == Verdict::Again && fault.status != 429
+}
+
 /// How long to wait before the `number`th retry, from 0: by chance, so that clients that failed together do
 /// not come back together. `chance` is from 0 to 1.
 pub(super) fn pause(retry: &Retry, number: u32, chance: f64) -> Duration {

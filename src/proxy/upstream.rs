@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::access::Client;
-use crate::config::{Config, Connect, Upstream};
+use crate::config::{Config, Connect, Secret, Upstream};
 use crate::error::Error;
-use crate::event::FaultCode;
+use crate::event::{Fault, FaultCode};
 use crate::observe::Unreachable;
 use crate::provider::Auth;
 
@@ -87,6 +88,23 @@ fn client(way: &Way) -> reqwest::Result<reqwest::Client> {
         None => client,
     };
     client.build()
+}
+
+/// Where the provider is.
+pub(super) fn base_url(upstream: &Upstream) -> Result<&Url, Error> {
+    upstream.base_url.as_ref().map_err(|variable| Error::ProviderUnset {
+        provider: upstream.name.clone(),
+        variable: variable.clone(),
+    })
+}
+
+/// Removes the key from what the provider says of a failure: some quote the one that they refuse.
+pub(super) fn hide_key(fault: &mut Fault, key: Option<&Secret>) {
+    let Some(key) = key else { return };
+    let told = [Some(&mut fault.message), fault.param.as_mut(), fault.provider_code.as_mut()];
+    for text in told.into_iter().flatten() {
+        *text = text.replace(key.expose(), "[hidden]");
+    }
 }
 
 /// Puts the key, or the client's own, and the configured headers on a request.
@@ -206,6 +224,27 @@ pub(super) fn cause(error: &reqwest::Error) -> Unreachable {
         source = inner.source();
     }
     Unreachable::Connect
+}
+
+/// A provider that could not be asked.
+pub(super) fn unreachable(provider: &str, error: &reqwest::Error) -> Fault {
+    let code = if error.is_timeout() { FaultCode::Timeout } else { FaultCode::ConnectionLost };
+    let message = format!("Provider {provider} cannot be reached: {}.", reason(error));
+    Fault { message, ..Fault::new(code) }
+}
+
+/// A provider that let the deadline of this name pass.
+pub(super) fn silent(provider: &str, name: &str, limit: Duration) -> Fault {
+    let limit = humantime::format_duration(limit);
+    let message = format!("Provider {provider} sent nothing for {limit} ({name}).");
+    Fault { message, ..Fault::new(FaultCode::Stalled) }
+}
+
+/// An answer that went on for too long.
+pub(super) fn too_long(limit: Duration) -> Fault {
+    let limit = humantime::format_duration(limit);
+    let message = format!("The answer took longer than {limit} (total_timeout).");
+    Fault { message, ..Fault::new(FaultCode::Timeout) }
 }
 
 /// Why a request could not be sent, in words without addresses.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
@@ -19,6 +19,7 @@ use super::request::end_reason;
 use super::scrape::{Exemplar, labels};
 use super::semconv::{self, Metric};
 use super::{Inner, span};
+use crate::chat::Chat;
 use crate::event::{Event, Fault, Finish, Part, Usage};
 use crate::json;
 use crate::observe::{End, Outcome, Routed, Unreachable};
@@ -32,6 +33,9 @@ pub(super) struct Inference {
     /// The provider's name in the config.
     provider: String,
     model: String,
+    operation: &'static str,
+    /// The method of the requests to upstreams.
+    method: Method,
     host: String,
     port: u16,
     of_provider: Arc<OfProvider>,
@@ -102,23 +106,27 @@ impl Inference {
         let port = route.url.port_or_known_default().unwrap_or_default();
         let capture = shared.settings.capture;
         let budget = shared.settings.content_bytes;
-        let asked = if capture.on_span() || capture.in_event() { asked(route, budget) } else { Vec::new() };
+        let operation = route.asked.operation();
+        // Of what is passed on as it is nothing is recorded.
+        let recorded = route.asked.chat().filter(|_| capture.on_span() || capture.in_event());
+        let asked = recorded.map(|chat| asked(chat, budget)).unwrap_or_default();
         let span = shared.tracer.as_ref().map(|tracer| {
-            let mut attributes = vec![
-                KeyValue::new(semconv::OPERATION, "chat"),
-                KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
-            ];
-            // It names APIs of OpenAI's only.
-            if route.chat.native.is_none() {
-                let api = if route.chat.origin.is_some() { "responses" } else { "chat_completions" };
-                attributes.push(KeyValue::new(semconv::API_TYPE, api));
+            let mut attributes = vec![KeyValue::new(semconv::OPERATION, operation)];
+            let named = route.asked.model();
+            attributes.extend(named.map(|model| KeyValue::new(semconv::ROUTE, model.to_owned())));
+            if let Some(chat) = route.asked.chat() {
+                // It names APIs of OpenAI's only.
+                if chat.native.is_none() {
+                    let api = if chat.origin.is_some() { "responses" } else { "chat_completions" };
+                    attributes.push(KeyValue::new(semconv::API_TYPE, api));
+                }
+                attributes.extend(span::parameters(chat));
             }
-            attributes.extend(span::parameters(route.chat));
             if capture.on_span() {
                 attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));
             }
             let builder = tracer
-                .span_builder(format!("chat {}", route.model))
+                .span_builder(span_name(operation, route.model))
                 .with_kind(SpanKind::Client)
                 .with_attributes(attributes);
             tracer.build_with_context(builder, &parent)
@@ -132,6 +140,8 @@ impl Inference {
         Inference {
             provider: route.provider.to_owned(),
             model: route.model.to_owned(),
+            operation,
+            method: route.method.clone(),
             host,
             port,
             of_provider,
@@ -147,7 +157,7 @@ impl Inference {
             last: received,
             spoke: false,
             answer: Answer::default(),
-            said: (capture.on_span() || capture.in_event()).then(|| Box::new(Said::new(budget))),
+            said: recorded.map(|_| Box::new(Said::new(budget))),
             asked,
             shared,
         }
@@ -190,7 +200,7 @@ impl Inference {
         self.attempts += 1;
         let span = self.shared.tracer.as_ref().map(|tracer| {
             let mut attributes = vec![
-                KeyValue::new(semconv::HTTP_METHOD, "POST"),
+                KeyValue::new(semconv::HTTP_METHOD, self.method.to_string()),
                 KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
                 KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
                 KeyValue::new(semconv::URL_FULL, span::redacted(url)),
@@ -198,7 +208,10 @@ impl Inference {
             if resent > 0 {
                 attributes.push(KeyValue::new(semconv::RESEND_COUNT, resent));
             }
-            let builder = tracer.span_builder("POST").with_kind(SpanKind::Client).with_attributes(attributes);
+            let builder = tracer
+                .span_builder(self.method.to_string())
+                .with_kind(SpanKind::Client)
+                .with_attributes(attributes);
             tracer.build_with_context(builder, &self.context)
         });
         let settings = &self.shared.settings;
@@ -299,6 +312,7 @@ impl Inference {
 
     fn about<'a>(&'a self, response_model: Option<&'a str>) -> About<'a> {
         About {
+            operation: self.operation,
             provider: &self.of_provider.name,
             request_model: &self.model,
             response_model,
@@ -337,7 +351,7 @@ impl Inference {
             (Some(series), None, Some(200)) => series.client_duration.record(duration),
             (_, _, _) => {
                 let mut attributes = vec![
-                    KeyValue::new(semconv::HTTP_METHOD, "POST"),
+                    KeyValue::new(semconv::HTTP_METHOD, self.method.to_string()),
                     KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
                     KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
                 ];
@@ -383,7 +397,8 @@ impl Inference {
         }
         let series = match &self.series {
             Some(series) => Arc::clone(series),
-            None => metrics.series(self.about(None), false),
+            // Without events, only the end tells whether the upstream knows the model.
+            None => metrics.series(self.about(None), error.is_none()),
         };
         let duration = self.received.elapsed().as_secs_f64();
         let failed = error.map(|error| with(&series.attributes, semconv::ERROR_TYPE, error.to_owned()));
@@ -496,12 +511,14 @@ impl Inference {
         // Not before it is known who answers.
         attributes.extend([
             KeyValue::new(semconv::PROVIDER, self.of_provider.name.clone()),
-            KeyValue::new(semconv::REQUEST_MODEL, self.model.clone()),
             KeyValue::new(semconv::SERVER_ADDRESS, self.host.clone()),
             KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
         ]);
+        if !self.model.is_empty() {
+            attributes.push(KeyValue::new(semconv::REQUEST_MODEL, self.model.clone()));
+        }
         if self.is_rerouted {
-            span.update_name(format!("chat {}", self.model));
+            span.update_name(span_name(self.operation, &self.model));
             attributes.push(KeyValue::new(semconv::FALLBACK, true));
         }
         let first = self.time_to_first();
@@ -544,7 +561,7 @@ impl Inference {
             record.set_event_name(semconv::DETAILS_EVENT);
             record.set_timestamp(SystemTime::now());
             record.set_trace_context(context.trace_id(), context.span_id(), Some(context.trace_flags()));
-            record.add_attribute(semconv::OPERATION, "chat");
+            record.add_attribute(semconv::OPERATION, self.operation);
             record.add_attribute(semconv::PROVIDER, self.of_provider.name.clone());
             record.add_attribute(semconv::REQUEST_MODEL, self.model.clone());
             for (name, text) in std::mem::take(&mut self.asked) {
@@ -559,11 +576,16 @@ impl Inference {
     }
 }
 
-fn asked(route: &Routed<'_>, budget: usize) -> Vec<(&'static str, String)> {
-    let mut asked = vec![(semconv::INPUT_MESSAGES, content::input(route.chat, budget))];
-    asked.extend(content::instructions(route.chat, budget).map(|text| (semconv::SYSTEM_INSTRUCTIONS, text)));
-    asked.extend(content::tools(route.chat, budget).map(|text| (semconv::TOOL_DEFINITIONS, text)));
+fn asked(chat: &Chat, budget: usize) -> Vec<(&'static str, String)> {
+    let mut asked = vec![(semconv::INPUT_MESSAGES, content::input(chat, budget))];
+    asked.extend(content::instructions(chat, budget).map(|text| (semconv::SYSTEM_INSTRUCTIONS, text)));
+    asked.extend(content::tools(chat, budget).map(|text| (semconv::TOOL_DEFINITIONS, text)));
     asked
+}
+
+/// The name of the inference's span, as the convention makes it.
+fn span_name(operation: &str, model: &str) -> String {
+    format!("{operation} {model}").trim_end().to_owned()
 }
 
 impl Answer {

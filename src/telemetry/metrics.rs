@@ -104,6 +104,8 @@ pub(super) struct OfProvider {
 /// What an inference is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
+    /// The operation's name.
+    pub(super) operation: &'static str,
     /// The convention's name of the provider.
     pub(super) provider: &'a str,
     /// The model that was asked for.
@@ -168,7 +170,8 @@ impl Metrics {
         let response_model = about.response_model.map(|model| self.names.known(model, answered));
         let (host, port) = about.server;
         let key = format!(
-            "{}\0{request_model}\0{}\0{host}\0{port}",
+            "{}\0{}\0{request_model}\0{}\0{host}\0{port}",
+            about.operation,
             about.provider,
             response_model.unwrap_or_default()
         );
@@ -176,12 +179,14 @@ impl Metrics {
             return Arc::clone(series);
         }
         let mut attributes = vec![
-            KeyValue::new(semconv::OPERATION, "chat"),
+            KeyValue::new(semconv::OPERATION, about.operation),
             KeyValue::new(semconv::PROVIDER, about.provider.to_owned()),
-            KeyValue::new(semconv::REQUEST_MODEL, request_model.to_owned()),
             KeyValue::new(semconv::SERVER_ADDRESS, host.to_owned()),
             KeyValue::new(semconv::SERVER_PORT, i64::from(port)),
         ];
+        if !request_model.is_empty() {
+            attributes.push(KeyValue::new(semconv::REQUEST_MODEL, request_model.to_owned()));
+        }
         attributes
             .extend(response_model.map(|model| KeyValue::new(semconv::RESPONSE_MODEL, model.to_owned())));
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
@@ -342,7 +347,8 @@ impl Names {
 
     /// The name if it is known, else [`OTHER`].
     fn known<'a>(&self, name: &'a str, answered: bool) -> &'a str {
-        if self.configured.contains(name) {
+        // Where no model is named there is nothing to learn.
+        if name.is_empty() || self.configured.contains(name) {
             return name;
         }
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);

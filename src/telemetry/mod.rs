@@ -10,6 +10,12 @@
 //!   CLIENT chat {model}                the inference: all attempts, to the end of the answer
 //!     CLIENT POST                      one per request to an upstream
 //! ```
+//! What is passed on as it is ([`forward`](crate::forward)) has the same three:
+//! ```text
+//! SERVER POST /v1/embeddings
+//!   CLIENT embeddings {model}
+//!     CLIENT POST
+//! ```
 //! # `error.type`
 //! A closed list: the codes of [`FaultCode`](crate::event::FaultCode), `client_disconnect`, `timeout`,
 //! `connect`, `tls`, `dns`, `panic`, or the upstream's (on the SERVER span: millpond's) status as a string.

@@ -3,7 +3,7 @@
 //! Sources: OpenTelemetry's semantic conventions for generative AI (development channel, autumn 2026) and
 //! for HTTP (1.44). What the conventions do not have is below `millpond.`.
 
-/// The name of the operation; always `chat`.
+/// The name of the operation: `chat`, or what else is asked for.
 pub const OPERATION: &str = "gen_ai.operation.name";
 /// Who serves the model, in the convention's word where it has one.
 pub const PROVIDER: &str = "gen_ai.provider.name";

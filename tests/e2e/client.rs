@@ -43,6 +43,27 @@ impl Client {
         within("a write to the proxy", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Writes bytes until the proxy takes no more for a while; gives how many it took.
+    pub async fn flood(&mut self, bytes: &[u8], most: usize, patience: Duration) -> usize {
+        let mut taken = 0;
+        while taken < most
+            && let Ok(written) =
+                timeout(patience, self.stream.write(&bytes[..bytes.len().min(most - taken)])).await
+        {
+            taken += written.unwrap();
+        }
+        taken
+    }
+
+    /// Reads up to the end of the connection; gives how it ended.
+    pub async fn end(&mut self) -> std::io::Result<Vec<u8>> {
+        let read = async {
+            while self.stream.read_buf(&mut self.unread).await? > 0 {}
+            Ok(())
+        };
+        within("the end of the connection", read).await.map(|()| std::mem::take(&mut self.unread))
+    }
+
     /// Sends a request for an answer.
     pub async fn post(&mut self, body: &Value) {
         let body = body.to_string();

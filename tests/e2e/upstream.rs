@@ -153,6 +153,15 @@ impl Connection {
 
     /// Reads the next request to its end; `None` if the proxy closed the connection instead.
     pub async fn next_request(&mut self) -> Option<Request> {
+        let mut request = self.head().await?;
+        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+        request.body = String::from_utf8(self.bytes(length).await).unwrap();
+        Some(request)
+    }
+
+    /// Reads the head of the next request; its body is left to be read. `None` if the proxy closed the connection
+    /// instead.
+    pub async fn head(&mut self) -> Option<Request> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -168,13 +177,32 @@ impl Connection {
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut request = Request { line, headers, body: String::new() };
-        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+        Some(Request { line, headers, body: String::new() })
+    }
+
+    /// Reads bytes up to a length.
+    pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
         while self.unread.len() < length {
             assert!(self.read().await > 0, "the proxy closed the connection within its request");
         }
-        request.body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
-        Some(request)
+        self.unread.drain(..length).collect()
+    }
+
+    /// Reads the rest of a body in chunks.
+    pub async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.bytes(1).await);
+            }
+            let length = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+            body.extend(self.bytes(length).await);
+            self.bytes(2).await;
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     async fn read(&mut self) -> usize {
@@ -207,6 +235,11 @@ impl Connection {
             taken += bytes.len();
         }
         taken
+    }
+
+    /// Writes bytes; false if the proxy does not take them for a while.
+    pub async fn flood_once(&mut self, bytes: &[u8], patience: Duration) -> bool {
+        timeout(patience, self.stream.write_all(bytes)).await.is_ok()
     }
 
     /// Writes the beginning of a stream.

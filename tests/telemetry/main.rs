@@ -32,6 +32,7 @@ mod content;
 mod departures;
 mod dialects;
 mod environment;
+mod forward;
 mod lines;
 mod many;
 mod metrics;

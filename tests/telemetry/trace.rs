@@ -221,12 +221,13 @@ impl Tree {
         assert!(!self.attempts.iter().any(gen_ai), "gen_ai is of the inference: {text}");
         if let Some(inference) = &self.inference {
             let model = inference.at("gen_ai.request.model").as_str().unwrap_or_default();
-            assert_eq!(inference.name, format!("chat {model}"), "{text}");
+            let operation = inference.at("gen_ai.operation.name").as_str().unwrap_or_default();
+            assert_eq!(inference.name, format!("{operation} {model}").trim_end(), "{text}");
             let counted = inference.at("millpond.attempts").as_u64().unwrap_or_default();
             assert_eq!(counted, self.attempts.len() as u64, "attempts are counted: {text}");
         }
         for attempt in &self.attempts {
-            assert_eq!(attempt.name, "POST", "{text}");
+            assert_eq!(attempt.at("http.request.method"), &attempt.name.as_str(), "{text}");
         }
     }
 

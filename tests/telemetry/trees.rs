@@ -431,7 +431,7 @@ async fn what_never_reaches_a_provider_is_one_span() {
         ("POST", chat, "text/plain", "{}", 415),
         ("POST", chat, json, "{\"model\":\"azure/m\",\"messages\":[{}]}", 404),
         ("POST", "/chat/completions", json, "{", 400),
-        ("POST", "/v1/embeddings", json, "{}", 404),
+        ("POST", "/v1/nowhere", json, "{}", 404),
         ("GET", chat, json, "", 405),
     ];
     for (number, (method, path, kind, body, status)) in asked.into_iter().enumerate() {

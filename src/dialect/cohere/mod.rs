@@ -35,7 +35,7 @@ mod wire;
 
 use url::Url;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target};
+use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -78,6 +78,11 @@ impl Dialect for Cohere {
         url.set_path(&format!("{}/v1/models", path.strip_suffix("/v2").unwrap_or(path)));
         url.query_pairs_mut().append_pair("endpoint", "chat").append_pair("page_size", "1000");
         Some(Outgoing::get(&url))
+    }
+
+    /// Of all of them, only this has the form that others took over from here.
+    fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {
+        (path == ["rerank"]).then(|| Endpoint::below(base_url, path.iter().copied()))
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

@@ -60,7 +60,7 @@ mod wire;
 
 use url::Url;
 
-use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
+use super::{AnyDialect, Auth, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -116,6 +116,17 @@ impl Dialect for Gemini {
         match self.host {
             Host::Studio => Some(Outgoing::get(&url)),
             // Vertex lists what it hosts in another API.
+            Host::Vertex => None,
+        }
+    }
+
+    fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {
+        match self.host {
+            // Beside the API of its own, with the key as OpenAI's clients send it.
+            Host::Studio => Some(Endpoint {
+                auth: Some(Auth::Bearer),
+                ..Endpoint::below(base_url, ["openai"].into_iter().chain(path.iter().copied()))
+            }),
             Host::Vertex => None,
         }
     }

@@ -31,7 +31,7 @@ mod wire;
 
 use url::Url;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags, outgoing};
+use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target, ThinkTags, outgoing};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -75,6 +75,14 @@ impl Dialect for Ollama {
 
     fn models(&self, base_url: &Url) -> Option<Outgoing> {
         Some(Outgoing::get(&outgoing::below(base_url, ["tags"])))
+    }
+
+    /// Its endpoints in OpenAI's form are beside its own API.
+    fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {
+        let mut beside = base_url.clone();
+        let own = base_url.path().trim_end_matches('/');
+        beside.set_path(own.strip_suffix("/api").unwrap_or(own));
+        Some(Endpoint::below(&beside, ["v1"].into_iter().chain(path.iter().copied())))
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

@@ -12,7 +12,9 @@ mod foreign;
 mod memory;
 mod request;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target, ThinkTags};
+use url::Url;
+
+use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target, ThinkTags};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -93,6 +95,15 @@ impl Dialect for OpenAiChat {
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
         Ok(request::request(self, target, chat))
+    }
+
+    fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {
+        // Azure has them for all deployments together, which are named like models.
+        let before = match self.path {
+            Path::Plain => None,
+            Path::AzureDeployment { .. } => Some("v1"),
+        };
+        Some(Endpoint::below(base_url, before.into_iter().chain(path.iter().copied())))
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {

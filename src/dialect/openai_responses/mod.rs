@@ -52,7 +52,9 @@ mod request;
 mod shape;
 mod wire;
 
-use super::{AnyDialect, Decoder, Dialect, Outgoing, Quirks, Target};
+use url::Url;
+
+use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target};
 use crate::chat::{Chat, RequestError};
 use crate::framing::Framing;
 
@@ -97,6 +99,10 @@ impl Dialect for OpenAiResponses {
 
     fn speaks_responses(&self) -> bool {
         true
+    }
+
+    fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {
+        Some(Endpoint::below(base_url, path.iter().copied()))
     }
 
     fn decoder(&self, _model: &str) -> Box<dyn Decoder> {
