@@ -1,5 +1,7 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
-//! in Node, with OpenAI's SDKs and with Anthropic's. Claude Code as well, if it is asked for: `--ignored`.
+//! in Node, with OpenAI's SDKs and with Anthropic's. Others are shown to break at manners of the fake provider, and
+//! not to break in front of millpond: `clients/node/trial.mjs` says how. Those that are
+//! large to install or to build run if they are asked for: `--ignored`.
 //!
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
@@ -12,8 +14,9 @@
 //! of clients. `native.py` and `protocols.py` ask the fake
 //! provider outside themselves, with the SDKs of the dialects that it speaks.
 //!
-//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target
-//! folder, again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the
+//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json`, the larger ones in folders beside
+//! them, and installed below the target folder, again only if the pins change: the newest that work with the oldest
+//! Python, Node and Rust that are supported. Python 3.11 and Node 20 or newer are needed, and a package registry the
 //! first time. One script alone, against any millpond that serves the fake provider:
 //!
 //! ```text
@@ -106,17 +109,8 @@ fn node_calls_tools_over_three_turns() {
 #[test]
 #[ignore = "installs 400 MB"]
 fn codex_works_in_front_of_every_provider() {
-    let node = install_node("node", &sources());
-    let folder = install_node("codex", &sources().join("codex"));
-    let home = scratch().join("codex-home");
-    fs::create_dir_all(&home).expect("the target folder can be written");
-    let mut command = clean(Path::new("node"));
-    command
-        .arg(sources().join("node/codex.mjs"))
-        .env("CLIENTS_NODE", node)
-        .env("CODEX", folder)
-        .env("CODEX_HOME", home);
-    check("codex.mjs", command);
+    install_node("codex", &sources().join("codex"));
+    node("codex.mjs");
 }
 
 #[test]
@@ -127,6 +121,23 @@ fn python_speaks_messages() {
 #[test]
 fn node_speaks_messages() {
     node("messages.mjs");
+}
+
+#[test]
+fn vercels_ai_sdk_is_right_where_providers_break_it() {
+    node("ai.mjs");
+}
+
+#[test]
+#[ignore = "installs 130 MB"]
+fn langchain_js_is_right_where_providers_break_it() {
+    node_framework("langchain.mjs");
+}
+
+#[test]
+#[ignore = "installs 130 MB"]
+fn the_agents_sdk_of_node_is_right_where_providers_break_it() {
+    node_framework("openai-agents.mjs");
 }
 
 #[test]
@@ -172,7 +183,15 @@ fn python(script: &str) {
 
 fn node(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let folder = INSTALLED.get_or_init(|| install_node("node", &sources()));
+    node_in(INSTALLED.get_or_init(|| install_node("node", &sources())), script);
+}
+
+/// Runs a script of a client whose download is large.
+fn node_framework(script: &str) {
+    node_in(&install_node("node-frameworks", &sources().join("frameworks")), script);
+}
+
+fn node_in(folder: &Path, script: &str) {
     let mut command = clean(Path::new("node"));
     command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
     check(script, command);
