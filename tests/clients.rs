@@ -1,6 +1,6 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
 //! in Node, with OpenAI's SDKs and with Anthropic's. Others are shown to break at manners of the fake provider, and
-//! not to break in front of millpond: `clients/node/trial.mjs` says how. Those that are
+//! not to break in front of millpond: `clients/node/trial.mjs` and `clients/rust/src/lib.rs` say how. Those that are
 //! large to install or to build run if they are asked for: `--ignored`.
 //!
 //! ```text
@@ -40,6 +40,8 @@ use run::{Process, run};
 
 /// How long an installation may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+/// How long the clients in Rust may take to build.
+const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 /// How long a script may take.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(150);
 /// How long a server may take to say where it listens.
@@ -141,6 +143,18 @@ fn the_agents_sdk_of_node_is_right_where_providers_break_it() {
 }
 
 #[test]
+#[ignore = "builds 550 MB, which takes minutes"]
+fn async_openai_is_right_where_providers_break_it() {
+    rust("async-openai");
+}
+
+#[test]
+#[ignore = "builds 550 MB, which takes minutes"]
+fn rig_is_right_where_providers_break_it() {
+    rust("rig");
+}
+
+#[test]
 #[ignore = "it installs Claude Code, which is 380 MB"]
 fn claude_code_works_and_is_told_of_faults() {
     install_node("claude-code", &sources().join("claude-code"));
@@ -159,7 +173,7 @@ fn every_client_of_the_readme_is_run() {
         .filter_map(|row| row.split_once(" |"))
         .map(|(client, _)| client)
         .collect();
-    let scripts: String = ["python", "node"]
+    let scripts: String = ["python", "node", "rust/src/bin"]
         .iter()
         .flat_map(|folder| fs::read_dir(sources().join(folder)).expect("there are scripts"))
         .map(|entry| read(&entry.expect("it can be listed").path()))
@@ -195,6 +209,19 @@ fn node_in(folder: &Path, script: &str) {
     let mut command = clean(Path::new("node"));
     command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
     check(script, command);
+}
+
+/// Builds the clients in Rust into `clients/rust`, and runs one of them.
+fn rust(name: &str) {
+    let target = scratch().join("rust");
+    {
+        let _lock = lock();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--quiet"]).current_dir(sources().join("rust"));
+        let built = run(cargo.env("CARGO_TARGET_DIR", &target), BUILD_LIMIT);
+        built.unwrap_or_else(|output| panic!("cargo build: {output}"));
+    }
+    check(name, clean(&target.join("debug").join(name)));
 }
 
 /// A command whose environment cannot lead an SDK elsewhere: it reads addresses, keys and proxies from there.
