@@ -1,5 +1,7 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
-//! in Node, with OpenAI's SDKs and with Anthropic's. Claude Code as well, if it is asked for: `--ignored`.
+//! in Node, with OpenAI's SDKs and with Anthropic's. Others are shown to break at manners of the fake provider, and
+//! not to break in front of millpond: `clients/node/trial.mjs` and `clients/rust/src/lib.rs` say how. Those that are
+//! large to install or to build run if they are asked for: `--ignored`.
 //!
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
@@ -12,8 +14,9 @@
 //! of clients. `native.py` and `protocols.py` ask the fake
 //! provider outside themselves, with the SDKs of the dialects that it speaks.
 //!
-//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target
-//! folder, again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the
+//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json`, the larger ones in folders beside
+//! them, and installed below the target folder, again only if the pins change: the newest that work with the oldest
+//! Python, Node and Rust that are supported. Python 3.11 and Node 20 or newer are needed, and a package registry the
 //! first time. One script alone, against any millpond that serves the fake provider:
 //!
 //! ```text
@@ -37,6 +40,8 @@ use run::{Process, run};
 
 /// How long an installation may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+/// How long the clients in Rust may take to build.
+const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 /// How long a script may take.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(150);
 /// How long a server may take to say where it listens.
@@ -111,17 +116,8 @@ fn node_calls_tools_over_three_turns() {
 #[test]
 #[ignore = "installs 400 MB"]
 fn codex_works_in_front_of_every_provider() {
-    let node = install_node("node", &sources());
-    let folder = install_node("codex", &sources().join("codex"));
-    let home = scratch().join("codex-home");
-    fs::create_dir_all(&home).expect("the target folder can be written");
-    let mut command = clean(Path::new("node"));
-    command
-        .arg(sources().join("node/codex.mjs"))
-        .env("CLIENTS_NODE", node)
-        .env("CODEX", folder)
-        .env("CODEX_HOME", home);
-    check("codex.mjs", command);
+    install_node("codex", &sources().join("codex"));
+    node("codex.mjs");
 }
 
 #[test]
@@ -132,6 +128,35 @@ fn python_speaks_messages() {
 #[test]
 fn node_speaks_messages() {
     node("messages.mjs");
+}
+
+#[test]
+fn vercels_ai_sdk_is_right_where_providers_break_it() {
+    node("ai.mjs");
+}
+
+#[test]
+#[ignore = "installs 130 MB"]
+fn langchain_js_is_right_where_providers_break_it() {
+    node_framework("langchain.mjs");
+}
+
+#[test]
+#[ignore = "installs 130 MB"]
+fn the_agents_sdk_of_node_is_right_where_providers_break_it() {
+    node_framework("openai-agents.mjs");
+}
+
+#[test]
+#[ignore = "builds 550 MB, which takes minutes"]
+fn async_openai_is_right_where_providers_break_it() {
+    rust("async-openai");
+}
+
+#[test]
+#[ignore = "builds 550 MB, which takes minutes"]
+fn rig_is_right_where_providers_break_it() {
+    rust("rig");
 }
 
 #[test]
@@ -153,7 +178,7 @@ fn every_client_of_the_readme_is_run() {
         .filter_map(|row| row.split_once(" |"))
         .map(|(client, _)| client)
         .collect();
-    let scripts: String = ["python", "node"]
+    let scripts: String = ["python", "node", "rust/src/bin"]
         .iter()
         .flat_map(|folder| fs::read_dir(sources().join(folder)).expect("there are scripts"))
         .map(|entry| read(&entry.expect("it can be listed").path()))
@@ -177,10 +202,31 @@ fn python(script: &str) {
 
 fn node(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let folder = INSTALLED.get_or_init(|| install_node("node", &sources()));
+    node_in(INSTALLED.get_or_init(|| install_node("node", &sources())), script);
+}
+
+/// Runs a script of a client whose download is large.
+fn node_framework(script: &str) {
+    node_in(&install_node("node-frameworks", &sources().join("frameworks")), script);
+}
+
+fn node_in(folder: &Path, script: &str) {
     let mut command = clean(Path::new("node"));
     command.arg(sources().join("node").join(script)).env("CLIENTS_NODE", folder);
     check(script, command);
+}
+
+/// Builds the clients in Rust into `clients/rust`, and runs one of them.
+fn rust(name: &str) {
+    let target = scratch().join("rust");
+    {
+        let _lock = lock();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--quiet"]).current_dir(sources().join("rust"));
+        let built = run(cargo.env("CARGO_TARGET_DIR", &target), BUILD_LIMIT);
+        built.unwrap_or_else(|output| panic!("cargo build: {output}"));
+    }
+    check(name, clean(&target.join("debug").join(name)));
 }
 
 /// A command whose environment cannot lead an SDK elsewhere: it reads addresses, keys and proxies from there.

@@ -48,6 +48,7 @@ struct Reader {
     in_progress: bool,
     items: Vec<Item>,
     reasoning: String,
+    error: Value,
     end: Option<(String, Value)>,
 }
 
@@ -83,6 +84,7 @@ impl Reader {
     fn event(&mut self, name: &str, data: &str) -> Result<(), String> {
         let event: Value = serde_json::from_str(data).map_err(|error| format!("R1: no JSON: {error}"))?;
         ensure(self.end.is_none(), "R2: something after the end")?;
+        ensure(self.error.is_null() || name == "response.failed", "R9: something after the error")?;
         ensure(event["type"] == name, "R1: another type")?;
         ensure(number(&event, "sequence_number")? == self.sequence, "R1: a gap")?;
         ensure((name == "response.created") == (self.sequence == 0), "R2: created is not the first")?;
@@ -97,7 +99,16 @@ impl Reader {
             name if ENDS.contains(&name) => {
                 let status = &name["response.".len()..];
                 self.response(&event["response"], status)?;
+                ensure(
+                    self.error == event["response"]["error"],
+                    "R9: no error, or another, before it failed",
+                )?;
                 self.end = Some((status.to_owned(), event["response"].clone()));
+                Ok(())
+            }
+            "error" => {
+                ensure(event["error"].is_object(), "R9: an error event without an error")?;
+                self.error = event["error"].clone();
                 Ok(())
             }
             "response.output_item.added" => self.added(&event),

@@ -158,7 +158,7 @@ fn reason(answer: &Answer) -> Option<String> {
 
 /// Appends the error of an answer that failed. Codes are those that clients of the API know; the contract's own
 /// stands beside them.
-fn write_error(fault: &Fault, provider: &str, out: &mut Vec<u8>) {
+pub(super) fn write_error(fault: &Fault, provider: &str, out: &mut Vec<u8>) {
     const KNOWN: &[&str] = &["context_length_exceeded", "insufficient_quota", "rate_limit_exceeded"];
     let known = fault.provider_code.as_deref().filter(|code| KNOWN.contains(code));
     let code = known.unwrap_or(match fault.error_type {

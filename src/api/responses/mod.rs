@@ -20,9 +20,10 @@
 //!   `usage` is filled where the provider reported one.
 //! - R8. `incomplete` says why in `incomplete_details`: `max_output_tokens`, `content_filter`, or the provider's own
 //!   reason. The item that was cut has the status `incomplete`.
-//! - R9. A fault is `response.failed`, with `error.code` in a word that clients of the API know and the contract's
-//!   own code as `error.fault`; what goes on then has the status `incomplete` and no `done`. A fault before
-//!   anything was sent is an HTTP error with the body of chat completions, which this API shares.
+//! - R9. A fault is an `error` event, by which alone some clients hear of it, and then `response.failed` with the same
+//!   `error`: its `code` is a word that clients of the API know, its `fault` the contract's own code. What goes on
+//!   then has the status `incomplete` and no `done`. A fault before anything was sent is an HTTP error with the body of
+//!   chat completions, which this API shares.
 //! - R10. Unknown fields of the answer are on its last event, those of a choice beside them, those of a delta on
 //!   the message, those of a call on its item.
 //!

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::answer::{Answer, Step};
-use super::echo::{Echo, Standing, is_cut};
+use super::echo::{Echo, Standing, is_cut, write_error};
 use super::item::{Item, Part};
 use super::{Keep, Kept};
 use crate::api::Encoder;
@@ -88,6 +88,11 @@ impl Stream {
         }
         self.answer.fail();
         let provider = std::mem::take(&mut self.provider);
+        // As OpenAI does it: many clients hear of a failure by this event alone, and SDKs throw it.
+        open_parts(&["error"], &mut self.sequence, out);
+        out.extend_from_slice(b",\"error\":");
+        write_error(fault, &provider, out);
+        out.extend_from_slice(b"}\n\n");
         self.response("failed", Standing::Failed(fault, &provider), out);
     }
 }

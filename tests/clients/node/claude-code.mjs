@@ -1,24 +1,19 @@
-// Claude Code in front of millpond, without a terminal: a plain turn, a tool turn, a cut stream, a rate limit. The
-// provider behind speaks chat completions.
+// Claude Code in front of millpond, without a terminal: plain turns, turns with a tool, faults. Pointed at a provider
+// of chat completions it finds nothing at all.
 
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { MANNERS, model, run } from "./support.mjs";
+import { alone, launch } from "./agent.mjs";
+import { MANNERS, model, readme, run } from "./support.mjs";
 
-const LIMIT = 45_000;
 const PROGRAM = join(process.env.CLIENTS_NODE, "../claude-code/node_modules/.bin/claude");
 
-/** Asks once, in an empty folder of its own: how it exited, and the object that it wrote. */
+/** Asks once: how it exited, and the object that it wrote. */
 async function ask(model, tools) {
-  const home = mkdtempSync(join(tmpdir(), "claude-code-"));
+  // README's line is variables and the command.
+  const variables = readme("Claude Code")[0].split(" ").slice(0, -1).map((pair) => pair.split("="));
   const env = {
-    PATH: process.env.PATH,
-    HOME: home,
-    ANTHROPIC_BASE_URL: process.env.MILLPOND_URL,
-    ANTHROPIC_API_KEY: "of-a-test",
+    ...Object.fromEntries(variables),
     ANTHROPIC_MODEL: model,
     ANTHROPIC_DEFAULT_HAIKU_MODEL: model,
     CLAUDE_CODE_MAX_RETRIES: "1",
@@ -27,31 +22,24 @@ async function ask(model, tools) {
     DISABLE_ERROR_REPORTING: "1",
     DISABLE_AUTOUPDATER: "1",
   };
-  const args = ["-p", MANNERS.prompt, "--output-format", "json", "--tools", tools];
-  const child = spawn(PROGRAM, args, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"], timeout: LIMIT });
-  let out = "";
-  let said = "";
-  child.stdout.on("data", (piece) => (out += piece));
-  child.stderr.on("data", (piece) => (said += piece));
-  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
-  rmSync(home, { recursive: true, force: true });
+  const { code, out, said } = await launch(PROGRAM, ["-p", MANNERS.prompt, "--output-format", "json", "--tools", tools], env);
   const line = out.split("\n").find((line) => line.startsWith("{") && line.includes('"result"'));
   if (line === undefined) throw new Error(`it wrote no result: ${out}${said}`);
   return { code, ...JSON.parse(line) };
 }
 
-async function plain(check) {
-  const { code, result, stop_reason, usage } = await ask(model("openai"), "");
+async function plain(model, check) {
+  const { code, result, stop_reason, usage } = await ask(model, "");
   check.equal(code, 0, "the exit");
   check.that(result.includes("comes from the mock provider inside millpond"), `it says ${result}`);
   check.equal(stop_reason, "end_turn", "the reason");
   check.that(usage.output_tokens > 0 && usage.input_tokens > 0, "no tokens");
 }
 
-async function tool(check) {
-  const { code, result, num_turns } = await ask(model("openai"), "Read");
+async function tool(model, check) {
+  const { code, result, num_turns } = await ask(model, "Read");
   check.equal(code, 0, "the exit");
-  check.that(result.startsWith("The tool says: “Error: "), `it says ${result}`);
+  check.that(result.trim().startsWith("The tool says: “"), `it says ${result}`);
   check.that(num_turns >= 2, `${num_turns} turns`);
 }
 
@@ -61,9 +49,14 @@ async function fault(name, words, check) {
   check.that(words.test(result), `it says ${result}`);
 }
 
+const models = [...["openai", "groq", "perplexity", "home-made-cr"].map((manner) => model(manner)), "openai/gpt-5"];
 await run("claude code", [
-  ["plain", "a turn", plain],
-  ["tools", "a turn with a tool", tool],
-  ["faults", "a cut stream", (check) => fault("cut-after-5", /502|cut|upstream/i, check)],
+  ...models.map((name) => ["plain", name, (check) => plain(name, check)]),
+  ...models.map((name) => ["tools", name, (check) => tool(name, check)]),
   ["faults", "a rate limit", (check) => fault("429", /429|rate limit/i, check)],
+  ["faults", "a cut stream", (check) => fault("cut-after-5", /502|cut|upstream/i, check)],
+  ["faults", "an error", (check) => fault("error-3", /failed/i, check)],
+  ["faults", "garbage", (check) => fault("garbage-3", /cannot be read/, check)],
+  ["faults", "nothing", (check) => fault("empty", /502|empty/i, check)],
+  alone,
 ]);

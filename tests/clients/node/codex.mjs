@@ -1,69 +1,93 @@
-// Codex in front of millpond, which it can speak to by the Responses API alone: a turn of tools that ends in words, a
-// stream that is cut, a limit of rates.
-//
-// CODEX names the folder whose node_modules holds it, CODEX_HOME a folder that is its own.
+// Codex in front of millpond, which it can speak to by the Responses API alone: turns of a tool that end in words,
+// faults, and streams that break it without millpond.
 
-import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { run } from "./support.mjs";
+import { alone, launch } from "./agent.mjs";
+import { MANNERS, model, readme, run } from "./support.mjs";
 
-const work = join(process.env.CODEX_HOME, "work");
-mkdirSync(work, { recursive: true });
+const PROGRAM = join(process.env.CLIENTS_NODE, "../codex/node_modules/.bin/codex");
 
-/** Asks once, without retries of its own; gives the exit code and the events. */
-async function codex(model, hosted) {
-  const provider = {
-    name: "millpond",
-    base_url: `${process.env.MILLPOND_URL}/v1`,
-    wire_api: "responses",
-    request_max_retries: 0,
-    stream_max_retries: 0,
-  };
-  const settings = Object.entries(provider).map(([name, value]) => `model_providers.millpond.${name}=${JSON.stringify(value)}`);
-  // The tool that it has its provider run is refused where the provider cannot.
-  settings.push('model_provider="millpond"', `web_search="${hosted ? "cached" : "disabled"}"`);
-  const flags = ["exec", "--json", "--skip-git-repo-check", "-C", work, "-m", model];
-  const program = join(process.env.CODEX, "node_modules/.bin/codex");
-  const child = spawn(program, [...flags, ...settings.flatMap((each) => ["-c", each]), "Hello, ducks!"], {
-    env: { PATH: process.env.PATH, HOME: process.env.CODEX_HOME, CODEX_HOME: process.env.CODEX_HOME },
-    stdio: ["ignore", "pipe", "ignore"],
+// README's lines, without retries, and without what it asks of others by itself.
+const [name, provider, search] = readme("Codex", "URL");
+const OURS = {
+  "model_providers.millpond.request_max_retries": 0,
+  "model_providers.millpond.stream_max_retries": 0,
+  "analytics.enabled": false,
+  check_for_update_on_startup: false,
+  "features.apps": false,
+  "features.plugins": false,
+};
+
+/** Asks once; gives the exit code and the events. */
+async function codex(url, model, hosted) {
+  const lines = [name, provider.replace("URL", url), ...(hosted ? [] : [search])];
+  const settings = Object.entries(OURS).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
+  const args = ["exec", "--json", "--skip-git-repo-check", "-m", model, ...settings, MANNERS.prompt];
+  const { code, out } = await launch(PROGRAM, args, {}, (home) => {
+    mkdirSync(join(home, ".codex"));
+    writeFileSync(join(home, ".codex/config.toml"), lines.join("\n"));
   });
-  let text = "";
-  for await (const piece of child.stdout.setEncoding("utf8")) text += piece;
-  const code = child.exitCode ?? (await new Promise((resolve) => child.once("close", resolve)));
-  return { code, events: text.trim().split("\n").map((line) => JSON.parse(line)) };
-}
-
-async function works(model, hosted, check) {
-  const { code, events } = await codex(model, hosted);
-  const seen = JSON.stringify(events);
-  check.equal(code, 0, `the exit code after ${seen}`);
+  const events = out.trim().split("\n").map((line) => JSON.parse(line));
   const items = events.filter((event) => event.type === "item.completed").map((event) => event.item);
-  check.that(items.some((item) => item.type === "command_execution"), `no command was run: ${seen}`);
-  const words = items.filter((item) => item.type === "agent_message").at(-1)?.text ?? "";
-  check.that(words.trim().startsWith("The tool says: “"), `it says ${words}`);
-  const usage = events.find((event) => event.type === "turn.completed")?.usage;
-  check.that(usage?.output_tokens > 0, `usage is ${JSON.stringify(usage)}`);
+  return { code, events, items, words: items.filter((item) => item.type === "agent_message").at(-1)?.text.trim() ?? "" };
 }
 
-async function fails(model, says, check) {
-  const { code, events } = await codex(model, false);
+/** What is wrong with a run: it calls a tool, sends the result back, and says the last words. */
+async function wrong(url, model, hosted, thinks) {
+  const { code, events, items, words } = await codex(url, model, hosted);
+  const usage = events.find((event) => event.type === "turn.completed")?.usage;
+  const right =
+    code === 0 &&
+    items.some((item) => item.type === "command_execution") &&
+    words.startsWith("The tool says: “") &&
+    usage?.output_tokens > 0 &&
+    (!thinks || items.some((item) => item.type === "reasoning" && item.text.trim() === MANNERS.reasoning));
+  return right ? null : `exit ${code} after ${JSON.stringify(events)}`;
+}
+
+async function works(model, hosted, thinks, check) {
+  check.equal(await wrong(process.env.MILLPOND_URL, model, hosted, thinks), null, "what is wrong");
+}
+
+/** The same damage to the stream, without millpond and with it. */
+async function breaks(fault, check) {
+  check.equal(await wrong(process.env.MOCK_URL, "openai"), null, "without the damage: what is wrong");
+  check.that(await wrong(process.env.MOCK_URL, `openai/${fault}`), "it breaks nothing any more: name another fault");
+  await works(model("openai", fault), false, false, check);
+}
+
+/** Without millpond it passes over what it cannot read, and takes the rest for the whole answer. */
+async function swallows(check) {
+  check.equal(await wrong(process.env.MOCK_URL, "openai/garbage-3"), null, "it swallows no garbage any more");
+  await fails("garbage-3", "cannot be read", check);
+}
+
+async function fails(fault, says, check) {
+  const { code, events } = await codex(process.env.MILLPOND_URL, model("openai", fault), false);
   check.equal(code, 1, "the exit code");
   const failed = events.find((event) => event.type === "turn.failed");
-  check.that(failed?.error.message.includes(says), `it ends as ${JSON.stringify(failed)}`);
+  check.that(failed?.error.message.includes(says), `it ends as ${JSON.stringify(failed ?? events)}`);
 }
 
 const checks = [];
-for (const model of ["demo", "demo/openrouter", "demo/groq", "demo/mistral", "anthropic/claude-sonnet-4-5", "google/gemini-3-pro-preview"]) {
-  checks.push(["tools", model, (check) => works(model, false, check)]);
+for (const manner of ["openai", "openrouter", "groq", "mistral"]) {
+  checks.push(["tools", manner, (check) => works(model(manner), false, MANNERS.reasons.includes(manner), check)]);
 }
-checks.push(["tools", "openai/gpt-5 with a hosted tool", (check) => works("openai/gpt-5", true, check)]);
+for (const name of ["anthropic/claude-sonnet-4-5", "google/gemini-3-pro-preview"]) {
+  checks.push(["tools", name, (check) => works(name, false, false, check)]);
+}
+checks.push(["tools", "openai/gpt-5 with a hosted tool", (check) => works("openai/gpt-5", true, false, check)]);
 checks.push(["faults", "a hosted tool", async (check) => {
-  const { events } = await codex("demo", true);
+  const { events } = await codex(process.env.MILLPOND_URL, "demo", true);
   check.that(JSON.stringify(events).includes("web_search"), "the tool is not named");
 }]);
-checks.push(["faults", "cut", (check) => fails("demo/cut-after-3", "was cut", check)]);
-checks.push(["faults", "rate", (check) => fails("demo/429", "429", check)]);
-await run("codex", checks);
+for (const [fault, says] of [["429", "429"], ["cut-after-3", "was cut"], ["error-3", "failed"], ["empty", "502"]]) {
+  checks.push(["faults", fault, (check) => fails(fault, says, check)]);
+}
+for (const fault of ["json", "bom", "cr"]) {
+  checks.push(["without millpond", fault, (check) => breaks(fault, check)]);
+}
+checks.push(["without millpond", "garbage", swallows]);
+await run("codex", [...checks, alone]);

@@ -1,11 +1,8 @@
 // Anthropic's official SDK in front of millpond: text, tools and reasoning from every dialect, and faults.
 
-import { createRequire } from "node:module";
-import { join } from "node:path";
+import { ASK, FAULTS, MANNERS, NATIVES, evaluate, installed, model, readme, run, setEnvironment } from "./support.mjs";
 
-import { ASK, FAULTS, MANNERS, NATIVES, evaluate, model, readme, run, setEnvironment } from "./support.mjs";
-
-const { Anthropic } = createRequire(join(process.env.CLIENTS_NODE, "package.json"))("@anthropic-ai/sdk");
+const { Anthropic } = installed("@anthropic-ai/sdk");
 
 const CLIENT = "@anthropic-ai/sdk (Node)";
 const clientOf = (url) =>

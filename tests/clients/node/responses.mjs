@@ -91,10 +91,17 @@ async function early(manner, fault, expect, check) {
   }
 }
 
+/** After the first event: it is thrown where a stream is read. */
 async function midway(manner, fault, code, check) {
-  const response = await ofLoop({ model: model(manner, fault), input: MANNERS.prompt });
-  check.equal(response.status, "failed", "the status");
-  check.equal(response.error.fault, code, "the fault");
+  for (const way of [ofHelper, ofLoop]) {
+    try {
+      await way({ model: model(manner, fault), input: MANNERS.prompt });
+      check.that(false, `${way.name}: nothing was thrown`);
+    } catch (error) {
+      check.that(error instanceof OpenAI.APIError, `${way.name}: ${error}`);
+      check.equal(error.error?.fault, code, `${way.name}: the fault`);
+    }
+  }
 }
 
 const checks = [];

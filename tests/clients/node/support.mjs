@@ -1,16 +1,16 @@
 // What the scripts share: the client, the data, a reader of streams, and the runner of checks.
 //
 // MILLPOND_URL in the environment says where millpond listens, such as http://127.0.0.1:8080;
-// CLIENTS_NODE names the folder whose node_modules holds the SDK.
+// CLIENTS_NODE names the folder whose node_modules holds the SDKs.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 
-// The SDK is installed outside the source tree, where an import would not look for it.
-const { OpenAI } = createRequire(join(process.env.CLIENTS_NODE, "package.json"))("openai");
-export { OpenAI };
+// The SDKs are installed outside the source tree, where an import would not look for them.
+export const installed = createRequire(join(process.env.CLIENTS_NODE, "package.json"));
+export const { OpenAI } = installed("openai");
 
 const data = (name) => JSON.parse(readFileSync(new URL(`../${name}`, import.meta.url), "utf8"));
 export const MANNERS = data("manners.json");
