@@ -19,6 +19,7 @@ use super::request::end_reason;
 use super::scrape::{Exemplar, labels};
 use super::semconv::{self, Metric};
 use super::{Inner, span};
+use crate::chat::Tongue;
 use crate::event::{Event, Fault, Finish, Part, Usage};
 use crate::json;
 use crate::observe::{End, Outcome, Routed, Unreachable};
@@ -109,10 +110,11 @@ impl Inference {
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
             ];
             // It names APIs of OpenAI's only.
-            if route.chat.native.is_none() {
-                let api = if route.chat.origin.is_some() { "responses" } else { "chat_completions" };
-                attributes.push(KeyValue::new(semconv::API_TYPE, api));
-            }
+            attributes.extend(match route.chat.origin.as_ref().map(|origin| origin.tongue) {
+                None => Some(KeyValue::new(semconv::API_TYPE, "chat_completions")),
+                Some(Tongue::Responses) => Some(KeyValue::new(semconv::API_TYPE, "responses")),
+                Some(Tongue::Messages) => None,
+            });
             attributes.extend(span::parameters(route.chat));
             if capture.on_span() {
                 attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));

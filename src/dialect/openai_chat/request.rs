@@ -55,7 +55,7 @@ fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Vec<u8> {
         out.push(b'}');
     }
     for Field { name, value } in &chat.fields {
-        let (name, value): (&str, Cow<'_, str>) = match &chat.native {
+        let (name, value): (&str, Cow<'_, str>) = match &chat.origin {
             None => (name, Cow::Borrowed(value)),
             Some(_) => match foreign::field(dialect, chat, name, value) {
                 Some(field) => field,
