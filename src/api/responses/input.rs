@@ -2,7 +2,7 @@
 //!
 //! | item | becomes |
 //! |---|---|
-//! | a text; `message` of user, system, developer | a message; its parts in the shapes of chat completions |
+//! | a text; `message` of user, system, developer | a message of the user or the system; its parts in the shapes of chat completions |
 //! | `message` of the assistant, `reasoning`, `function_call`, in a row | one message of the assistant: content, refusal, `reasoning_details`, `tool_calls` |
 //! | `reasoning` | what was packed as it was; OpenAI's own as `reasoning.summary`, `.text`, `.encrypted`; text alone as `reasoning_content` |
 //! | `function_call_output` | a tool's message, with text or parts; of one that has a name and answers no call, the user's |
@@ -165,7 +165,8 @@ impl Reader<'_> {
             "user" | "system" | "developer" => {
                 self.end_turn();
                 let content = self.content(place, "content", content)?;
-                self.write(&role, None, content);
+                // Few other APIs have developers, and those treat them alike.
+                self.write(if role == "user" { "user" } else { "system" }, None, content);
                 Ok(())
             }
             _ => Err(no_role(place)),

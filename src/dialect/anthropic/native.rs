@@ -8,7 +8,7 @@ use super::request::{tool_id, versioned};
 use super::{Anthropic, Host, family};
 use crate::chat::{Chat, Origin, sealed};
 use crate::dialect::{Outgoing, Target};
-use crate::json::{self, Members};
+use crate::json::{self, Field, Members};
 
 /// Fields that counting takes.
 const COUNTED: [&str; 9] = [
@@ -40,7 +40,7 @@ pub(super) fn request(dialect: &Anthropic, target: &Target<'_>, chat: &Chat, ori
     }
     let healed = heal(origin.given("messages").unwrap_or("[]"));
     let loses_thoughts = healed.lost && is_budget(origin.given("thinking"));
-    for field in &origin.fields {
+    for field in given(origin) {
         match field.name.as_ref() {
             "messages" => member("messages", &healed.messages, &mut body),
             "thinking" if loses_thoughts => {}
@@ -59,7 +59,7 @@ pub(super) fn request(dialect: &Anthropic, target: &Target<'_>, chat: &Chat, ori
 /// Asks how many tokens the request has.
 pub(super) fn count_tokens(target: &Target<'_>, origin: &Origin) -> Outgoing {
     let mut body = begin_with_model(target.model);
-    for field in origin.fields.iter().filter(|field| COUNTED.contains(&field.name.as_ref())) {
+    for field in given(origin).filter(|field| COUNTED.contains(&field.name.as_ref())) {
         match field.name.as_ref() {
             "messages" => member("messages", &heal(&field.value).messages, &mut body),
             name => member(name, &field.value, &mut body),
@@ -68,6 +68,11 @@ pub(super) fn count_tokens(target: &Target<'_>, origin: &Origin) -> Outgoing {
     body.push(b'}');
     let outgoing = versioned(Outgoing::post(&target.url(["messages", "count_tokens"]), body));
     outgoing.header(HeaderName::from_static("accept"), "application/json")
+}
+
+/// The fields that say something; some clients write null for the others, which the API may refuse.
+fn given(origin: &Origin) -> impl Iterator<Item = &Field<'static>> {
+    origin.fields.iter().filter(|field| field.value != "null")
 }
 
 fn begin_with_model(model: &str) -> Vec<u8> {
@@ -134,7 +139,11 @@ fn is_assistant(message: &Members<'_>) -> bool {
 /// The message with what is to be changed; `None` if nothing is, empty if nothing is left.
 fn heal_message(raw: &str) -> Option<Vec<u8>> {
     let message = Members::of(raw);
-    let content = message.find("content").filter(|content| content.starts_with('['))?;
+    let content = match message.find("content")? {
+        "\"\"" => return Some(Vec::new()),
+        content if content.starts_with('[') => content,
+        _ => return None,
+    };
     let blocks = json::elements(content);
     let healed: Vec<Cow<'_, str>> = blocks.iter().filter_map(|raw| heal_block(raw)).collect();
     let is_well =
@@ -234,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_others_left_is_left_out() {
-        let raw = r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},{"type":"text","text":"a","citations":[{"type":"web_search_result_location","url":"u","encrypted_index":""},{"type":"char_location"}]},{"type":"text","text":"b","citations":[{"encrypted_index":""}]},{"type":"thinking","thinking":"t","signature":"millpond.reasoning:e30="},{"type":"redacted_thinking","data":"millpond.part:e30="},{"type":"text","text":""},{"type":"tool_use","id":"functions.f:0","name":"f","input":{},"caller":1}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.f:0","content":"r","x":1}]},{"role":"assistant","content":[{"type":"text","text":""}]}]"#;
+        let raw = r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":""},{"type":"text","text":"a","citations":[{"type":"web_search_result_location","url":"u","encrypted_index":""},{"type":"char_location"}]},{"type":"text","text":"b","citations":[{"encrypted_index":""}]},{"type":"thinking","thinking":"t","signature":"millpond.reasoning:e30="},{"type":"redacted_thinking","data":"millpond.part:e30="},{"type":"text","text":""},{"type":"tool_use","id":"functions.f:0","name":"f","input":{},"caller":1}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"functions.f:0","content":"r","x":1}]},{"role":"assistant","content":[{"type":"text","text":""}]},{"role":"assistant","content":""}]"#;
         let healed = heal(raw);
         assert_eq!(
             healed.messages,
