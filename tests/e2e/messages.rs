@@ -307,6 +307,33 @@ async fn tools_of_anthropics_own_are_passed_on_or_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_cannot_do_is_told_in_the_clients_words() {
+    let (_mock, proxy) = start("").await;
+    let mut body = ask("openai/gpt-5", true);
+    body["stop_sequences"] = json!(["quack"]);
+    let error = refused(&send(&proxy, &body, &[]).await, 400, "invalid_request_error");
+    assert_eq!(error["param"], "stop_sequences");
+
+    body["stop_sequences"] = json!([]);
+    body["metadata"] = json!({"user_id": "u".repeat(65)});
+    body["top_k"] = json!(5);
+    body["thinking"] = json!({"type": "disabled"});
+    let reply = send(&proxy, &body, &[]).await;
+    understood(&reply, true);
+    assert_eq!(reply.header("x-millpond-dropped"), Some("metadata.user_id, thinking, top_k"));
+
+    let file = json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUI="}});
+    let mut body = ask("cohere/command-a", true);
+    body["messages"] = json!([
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}, file]}, file]},
+    ]);
+    let error = refused(&send(&proxy, &body, &[]).await, 400, "invalid_request_error");
+    assert_eq!(error["param"], "messages[2].content[0].content[1]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mistakes_are_told_in_the_envelope() {
     let (_upstream, proxy) = scripted("body_limit_bytes = 2000\n").await;
     for path in ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches"] {

@@ -118,7 +118,8 @@ impl Limiter {
         }
     }
 
-    /// Lets a request pass that takes no place: it counts as one of its key's.
+    /// Lets a request pass that takes no place: it counts as one of its key's. What is refused elsewhere stays
+    /// counted here.
     pub(super) async fn pass(&self, key: &Party) -> Result<(), Limited> {
         self.lock().state.pass(key, Instant::now())?;
         let Some(store) = &self.store else { return Ok(()) };
