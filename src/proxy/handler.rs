@@ -290,7 +290,7 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 impl IntoResponse for Error {
-    /// What chat completions say, until it is [`spoken`].
+    /// What chat completions say, until it is `spoken`.
     fn into_response(self) -> Response {
         let mut response = json(self.status(), self.body(Api::default()));
         response.headers_mut().extend(self.headers());

@@ -20,8 +20,16 @@ struct Client {
     ask: fn() -> Value,
     /// What it says of reasoning to a provider.
     think: fn(&Native, &mut Value),
-    /// What goes into its list of an answer, the names of what was called, and the results.
-    echo: fn(&Value) -> (Vec<Value>, Vec<String>, Vec<Value>),
+    /// What it makes of an answer.
+    echo: fn(&Value) -> Echo,
+}
+
+/// What goes into the list of a client that got an answer.
+struct Echo {
+    said: Vec<Value>,
+    /// The names of what was called.
+    called: Vec<String>,
+    results: Vec<Value>,
 }
 
 const CLIENTS: [Client; 3] = [
@@ -47,8 +55,11 @@ const CLIENTS: [Client; 3] = [
             let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
             let result =
                 |call: &Value| json!({"role": "tool", "tool_call_id": call["id"], "content": "18 °C"});
-            let names = names(&calls, "/function/name");
-            (vec![message.clone()], names, calls.iter().map(result).collect())
+            Echo {
+                said: vec![message.clone()],
+                called: names(&calls, "/function/name"),
+                results: calls.iter().map(result).collect(),
+            }
         },
     },
     Client {
@@ -77,7 +88,7 @@ const CLIENTS: [Client; 3] = [
             let said = json!({"role": "assistant", "content": content});
             let results =
                 if results.is_empty() { vec![] } else { vec![json!({"role": "user", "content": results})] };
-            (vec![said], names(&calls, "/name"), results)
+            Echo { said: vec![said], called: names(&calls, "/name"), results }
         },
     },
     Client {
@@ -97,7 +108,11 @@ const CLIENTS: [Client; 3] = [
             let calls: Vec<Value> =
                 output.iter().filter(|item| item["type"] == "function_call").cloned().collect();
             let result = |call: &Value| json!({"type": "function_call_output", "call_id": call["call_id"], "output": "18 °C"});
-            (output.clone(), names(&calls, "/name"), calls.iter().map(result).collect())
+            Echo {
+                said: output.clone(),
+                called: names(&calls, "/name"),
+                results: calls.iter().map(result).collect(),
+            }
         },
     },
 ];
@@ -123,7 +138,7 @@ async fn converse(mock: &Mock, proxy: &Proxy, client: &Client, natives: [&Native
         let post = [("content-type", "application/json"), ("anthropic-version", "2023-06-01")];
         let reply = proxy.send("POST", client.path, &post, body.to_string()).await;
         assert_eq!(reply.status, 200, "{} {who}, {}: {}", client.path, native.provider, reply.text());
-        let (said, called, results) = (client.echo)(&reply.json());
+        let Echo { said, called, results } = (client.echo)(&reply.json());
         assert_eq!(called, expect, "{} {who}, {}", client.path, native.provider);
         // Names that only clients of the Responses API know.
         let is_responses = client.list == "input";

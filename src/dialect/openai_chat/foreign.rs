@@ -60,42 +60,47 @@ fn without<'a>(list: &'a str, names: &[&str]) -> Cow<'a, str> {
 /// The messages with results of tools in words, which is all that most providers take there: images and files follow
 /// as the user's, once all calls are answered. `None` if there are none.
 fn results_in_words(list: &str) -> Option<String> {
-    let elements = json::elements(list);
-    let parts = |message: &Members<'_>| -> (Vec<String>, Vec<String>) {
-        let is_result = message.find("role") == Some("\"tool\"");
-        let parts = message.find("content").filter(|raw| is_result && raw.starts_with('['));
-        let parts = parts.map(json::elements).unwrap_or_default().into_iter().map(str::to_owned);
-        parts.partition(|raw| Members::of(raw).find("type") == Some("\"text\""))
-    };
-    if elements.iter().all(|raw| parts(&Members::of(raw)).1.is_empty()) {
+    let messages: Vec<(&str, Members<'_>)> =
+        json::elements(list).into_iter().map(|raw| (raw, Members::of(raw))).collect();
+    if messages.iter().all(|(_, message)| parts_of_result(message).1.is_empty()) {
         return None;
     }
-    let mut out: Vec<String> = Vec::with_capacity(elements.len() + 1);
-    let mut waiting: Vec<String> = Vec::new();
-    let follow = |waiting: &mut Vec<String>, out: &mut Vec<String>| {
-        let parts = std::mem::take(waiting);
-        if !parts.is_empty() {
-            out.push(format!("{{\"role\":\"user\",\"content\":[{}]}}", parts.join(",")));
+    let mut out: Vec<Cow<'_, str>> = Vec::with_capacity(messages.len() + 1);
+    let mut waiting: Vec<&str> = Vec::new();
+    for (raw, message) in &messages {
+        if !is_result(message) {
+            out.extend(said_by_user(&std::mem::take(&mut waiting)));
         }
-    };
-    for raw in elements {
-        let message = Members::of(raw);
-        if message.find("role") != Some("\"tool\"") {
-            follow(&mut waiting, &mut out);
-        }
-        let (words, media) = parts(&message);
+        let (words, media) = parts_of_result(message);
         if media.is_empty() {
-            out.push(raw.to_owned());
+            out.push(Cow::Borrowed(*raw));
             continue;
         }
         waiting.extend(media);
         let content = if words.is_empty() { "\"\"".to_owned() } else { format!("[{}]", words.join(",")) };
-        let mut over = Vec::new();
-        json::write_merged(raw, &format!("{{\"content\":{content}}}"), &mut over);
-        out.push(String::from_utf8_lossy(&over).into_owned());
+        let mut told = Vec::new();
+        json::write_merged(raw, &format!("{{\"content\":{content}}}"), &mut told);
+        out.push(Cow::Owned(String::from_utf8_lossy(&told).into_owned()));
     }
-    follow(&mut waiting, &mut out);
+    out.extend(said_by_user(&waiting));
     Some(format!("[{}]", out.join(",")))
+}
+
+fn is_result(message: &Members<'_>) -> bool {
+    message.find("role") == Some("\"tool\"")
+}
+
+/// The parts of a tool's result: its texts, and everything else.
+fn parts_of_result<'a>(message: &Members<'a>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let parts = message.find("content").filter(|raw| is_result(message) && raw.starts_with('['));
+    let parts = parts.map(json::elements).unwrap_or_default().into_iter();
+    parts.partition(|raw| Members::of(raw).find("type") == Some("\"text\""))
+}
+
+/// A message of the user's, if there is anything to say.
+fn said_by_user<'a>(parts: &[&str]) -> Option<Cow<'a, str>> {
+    let message = || format!("{{\"role\":\"user\",\"content\":[{}]}}", parts.join(","));
+    (!parts.is_empty()).then(|| Cow::Owned(message()))
 }
 
 /// A list of parts; a text that stood in a list for its marker alone needs none, which not all providers take.

@@ -95,8 +95,12 @@ fn answered<'a>(raw: &'a str, item: &Members<'_>, is_lost: bool) -> Cow<'a, str>
             Cow::Borrowed(raw)
         };
     }
+    let content = item.find("content").unwrap_or("\"\"");
+    if !content.starts_with('[') {
+        return written(item, |name| MESSAGE.contains(&name), None);
+    }
     // Annotations and probabilities have other shapes elsewhere.
-    let parts = item.find("content").map(json::elements).unwrap_or_default().into_iter().map(|raw| {
+    let parts = json::elements(content).into_iter().map(|raw| {
         let part = Members::of(raw);
         match part.find("text").filter(|_| part.find("type") == Some("\"output_text\"")) {
             Some(text) => format!("{{\"type\":\"output_text\",\"text\":{text},\"annotations\":[]}}"),
@@ -196,8 +200,8 @@ mod tests {
     #[test]
     fn what_was_made_elsewhere_keeps_what_the_api_knows() {
         check(
-            r#"[{"type":"message","id":"msg_ab_0","status":"completed","role":"assistant","audio":{},"content":[{"type":"output_text","text":"a","annotations":[{"type":"x"}],"logprobs":[]}]},{"type":"image_generation_call","id":"it_ab_1","result":"QQ"},{"type":"function_call","id":"fc_ab_2","call_id":"c","name":"f","arguments":"{}","extra_content":{"signature":"s"},"x":1}]"#,
-            r#"[{"type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"a","annotations":[]}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]"#,
+            r#"[{"type":"message","id":"msg_ab_0","status":"completed","role":"assistant","audio":{},"content":[{"type":"output_text","text":"a","annotations":[{"type":"x"}],"logprobs":[]}]},{"type":"message","id":"msg_ab_1","role":"assistant","content":"b"},{"type":"image_generation_call","id":"it_ab_1","result":"QQ"},{"type":"function_call","id":"fc_ab_2","call_id":"c","name":"f","arguments":"{}","extra_content":{"signature":"s"},"x":1}]"#,
+            r#"[{"type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"a","annotations":[]}]},{"type":"message","role":"assistant","content":"b"},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]"#,
         );
     }
 
