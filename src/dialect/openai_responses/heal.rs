@@ -8,6 +8,7 @@
 //! | messages and calls with ids of millpond's | the same with what the API knows |
 //! | images with ids of millpond's | nothing: they were made elsewhere |
 //! | call ids that are too long | short ones |
+//! | what helpers of the SDKs put beside calls and texts | nothing |
 //!
 //! Everything else stays byte for byte.
 
@@ -20,6 +21,8 @@ use crate::json::{self, Members};
 
 /// What a message of an answer has that was made elsewhere.
 const MESSAGE: &[&str] = &["type", "status", "role", "content", "phase"];
+/// What helpers of the SDKs add to what they read; the API refuses it.
+const OF_HELPERS: &[&str] = &["parsed", "parsed_arguments"];
 /// What a call has that was made elsewhere.
 const CALL: &[&str] = &["type", "status", "call_id", "name", "namespace", "arguments"];
 
@@ -87,28 +90,33 @@ fn reasoning<'a>(raw: &'a str, item: &Members<'_>, format: &str, keeps: bool) ->
 
 /// A message of an answer.
 fn answered<'a>(raw: &'a str, item: &Members<'_>, is_lost: bool) -> Cow<'a, str> {
-    if !is_made_here(item) {
-        let is_named = item.find("id").is_some();
-        return if is_lost && is_named {
-            written(item, |name| name != "id", None)
-        } else {
-            Cow::Borrowed(raw)
-        };
+    let is_made_here = is_made_here(item);
+    let takes = |name: &str| match is_made_here {
+        true => MESSAGE.contains(&name),
+        false => !is_lost || name != "id",
+    };
+    let content = item.find("content").filter(|raw| raw.starts_with('['));
+    let parts = content.map(json::elements).unwrap_or_default();
+    let said: Vec<Cow<'_, str>> = parts.iter().map(|raw| part(raw, is_made_here)).collect();
+    let is_well = said.iter().all(|part| matches!(part, Cow::Borrowed(_)));
+    if is_well && item.0.iter().all(|(name, _)| takes(name)) {
+        return Cow::Borrowed(raw);
     }
-    let content = item.find("content").unwrap_or("\"\"");
-    if !content.starts_with('[') {
-        return written(item, |name| MESSAGE.contains(&name), None);
-    }
-    // Annotations and probabilities have other shapes elsewhere.
-    let parts = json::elements(content).into_iter().map(|raw| {
-        let part = Members::of(raw);
-        match part.find("text").filter(|_| part.find("type") == Some("\"output_text\"")) {
-            Some(text) => format!("{{\"type\":\"output_text\",\"text\":{text},\"annotations\":[]}}"),
-            None => raw.to_owned(),
+    let content = content.map(|_| format!("[{}]", said.join(",")));
+    written(item, takes, content.as_deref().map(|content| ("content", content)))
+}
+
+/// A part of a message; annotations and probabilities have other shapes elsewhere.
+fn part(raw: &str, is_made_here: bool) -> Cow<'_, str> {
+    let part = Members::of(raw);
+    let is_text = part.find("type") == Some("\"output_text\"");
+    match part.find("text").filter(|_| is_text && is_made_here) {
+        Some(text) => format!("{{\"type\":\"output_text\",\"text\":{text},\"annotations\":[]}}").into(),
+        None if part.0.iter().any(|(name, _)| OF_HELPERS.contains(&name.as_ref())) => {
+            written(&part, |name| !OF_HELPERS.contains(&name), None)
         }
-    });
-    let content = format!("[{}]", parts.collect::<Vec<_>>().join(","));
-    written(item, |name| MESSAGE.contains(&name), Some(("content", &content)))
+        None => Cow::Borrowed(raw),
+    }
 }
 
 /// A call, or its result.
@@ -116,13 +124,15 @@ fn called<'a>(raw: &'a str, item: &Members<'_>, is_lost: bool) -> Cow<'a, str> {
     let id = item.find("call_id").and_then(json::word).unwrap_or_default();
     let id = call_id(&id);
     let is_made_here = is_made_here(item) && item.find("type") == Some("\"function_call\"");
-    let is_named = is_lost && item.find("id").is_some();
-    if !is_made_here && !is_named && matches!(id, Cow::Borrowed(_)) {
+    let takes = |name: &str| match is_made_here {
+        true => CALL.contains(&name),
+        false => !OF_HELPERS.contains(&name) && (!is_lost || name != "id"),
+    };
+    if matches!(id, Cow::Borrowed(_)) && item.0.iter().all(|(name, _)| takes(name)) {
         return Cow::Borrowed(raw);
     }
     let mut quoted = Vec::new();
     json::write_string(&id, &mut quoted);
-    let takes = |name: &str| if is_made_here { CALL.contains(&name) } else { !is_lost || name != "id" };
     written(item, takes, Some(("call_id", &String::from_utf8_lossy(&quoted))))
 }
 
@@ -210,6 +220,14 @@ mod tests {
         check(
             r#"[{"type":"reasoning","id":"rs_1","summary":[]},{"type":"message","id":"msg_1","role":"assistant","content":"a"},{"type":"function_call","id":"fc_1","call_id":"c"},{"type":"function_call_output","id":"fo_1","call_id":"c"},{"role":"user","content":"b"},{"type":"function_call","id":"fc_2","call_id":"d"}]"#,
             r#"[{"type":"message","role":"assistant","content":"a"},{"type":"function_call","call_id":"c"},{"type":"function_call_output","id":"fo_1","call_id":"c"},{"role":"user","content":"b"},{"type":"function_call","id":"fc_2","call_id":"d"}]"#,
+        );
+    }
+
+    #[test]
+    fn what_helpers_of_sdks_add_is_left_out() {
+        check(
+            r#"[{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"{}","parsed":{}}]},{"type":"function_call","id":"fc_1","call_id":"c","arguments":"{}","parsed_arguments":{}}]"#,
+            r#"[{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"{}"}]},{"type":"function_call","id":"fc_1","call_id":"c","arguments":"{}"}]"#,
         );
     }
 

@@ -112,7 +112,7 @@ const OTHERS: &[&str] = &[
 ];
 
 /// What a call may have.
-const CALL: &[&str] = &["type", "id", "name", "input", "cache_control", "caller"];
+const CALL: &[&str] = &["type", "id", "name", "input", "cache_control", "caller", "toolset_name"];
 
 /// A block of an answer.
 enum Block<'a> {
