@@ -85,9 +85,13 @@ impl Memory {
         self.entries.is_empty()
     }
 
-    /// Keeps the items of a message: the text of a JSON array.
+    /// Keeps the items of a message: the text of a JSON array. What is more than may be kept at all is not kept,
+    /// rather than that all others go.
     pub fn keep(&mut self, now: Instant, key: Key, details: &str) {
         self.forget(&key);
+        if details.len() + ENTRY_BYTES > self.limits.bytes {
+            return;
+        }
         let turn = self.next_turn();
         self.bytes += details.len() + ENTRY_BYTES;
         self.order.insert(turn, key);
@@ -560,7 +564,11 @@ mod tests {
             assert!(memory.bytes <= 3000);
         }
         assert_eq!(memory.entries.len(), 2);
+        // What is too much by itself costs nobody else anything.
         memory.keep(now, [99; 32], &"x".repeat(4000));
+        assert!(memory.find(now, &[99; 32]).is_none() && memory.entries.len() == 2);
+        memory.keep(now, [8; 32], &"x".repeat(4000));
+        assert!(memory.find(now, &[8; 32]).is_none() && memory.forget(&[9; 32]));
         assert!(memory.is_empty());
         assert_eq!((memory.bytes, memory.order.len()), (0, 0));
     }

@@ -164,9 +164,7 @@ fn shown(chat: &Chat) -> Value {
         (field.name.to_string(), value)
     });
     let mut shown: Map<String, Value> = fields.collect();
-    if let Some(error) = chat.native.as_ref().and_then(|native| native.only_here.as_ref()) {
-        shown.insert("only_here".to_owned(), json!(error.to_string()));
-    }
+    shown.extend(support::origin(chat));
     // Whatever a dialect reads of it can be read.
     chat.messages().unwrap();
     chat.tools().unwrap();

@@ -206,17 +206,10 @@ fn translated(request: &[u8]) -> (&'static str, Value) {
     let raw = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let fields: serde_json::Map<String, Value> =
         chat.fields.iter().map(|field| (field.name.to_string(), raw(&field.value))).collect();
-    let origin = chat.origin.as_ref().unwrap();
-    let needs: Vec<String> =
-        origin.needs.iter().map(|need| format!("{}: {}", need.place, need.what)).collect();
-    let mut out =
-        json!({ "model": chat.model, "stream": chat.stream, "fields": fields, "places": origin.places });
-    for (name, value) in [("needs", json!(needs)), ("left_out", json!(origin.left_out))] {
-        if value != json!([]) {
-            out[name] = value;
-        }
-    }
-    if let Some(previous) = &origin.previous {
+    let mut out = json!({ "model": chat.model, "stream": chat.stream, "fields": fields });
+    let origin = support::origin(&chat);
+    out.as_object_mut().unwrap().extend(origin);
+    if let Some(previous) = chat.origin.as_ref().unwrap().previous() {
         out["previous"] = json!(previous);
     }
     ("chat.json", out)

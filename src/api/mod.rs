@@ -83,6 +83,17 @@ impl Api {
         }
     }
 
+    /// The API that is spoken at a path, and below it.
+    pub fn at(path: &str) -> Api {
+        let below =
+            |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        match path {
+            _ if below("/v1/messages") => Api::Messages,
+            _ if below("/v1/responses") || below("/responses") => Api::Responses,
+            _ => Api::ChatCompletions,
+        }
+    }
+
     /// The APIs by their names on the command line.
     pub const NAMES: &'static [(&'static str, Api)] = &[
         ("chat-completions", Api::ChatCompletions),

@@ -2,10 +2,9 @@
 //!
 //! A dialect that passes messages on as they came takes [`Chat::fields`]. One that translates them asks for
 //! the typed view, which is read when it is asked for: [`message`] for the messages, [`tool`] for tools,
-//! [`settings`] for everything else. A client of another API said it in other words, which [`native`] keeps.
+//! [`settings`] for everything else. A client of another API said it in other words, which its [`Origin`] keeps.
 
 pub mod message;
-pub mod native;
 mod origin;
 pub mod sealed;
 pub mod settings;
@@ -14,8 +13,7 @@ pub mod tool;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use native::Native;
-pub use origin::{Need, Origin};
+pub use origin::{Need, Origin, Said, Tongue};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Field, Members};
@@ -37,8 +35,6 @@ pub struct Chat {
     pub fields: Vec<Field<'static>>,
     /// What it was before it was translated, if the client speaks another API.
     pub origin: Option<Arc<Origin>>,
-    /// The same in the client's own words, where those are of Anthropic's Messages API.
-    pub native: Option<Arc<Native>>,
 }
 
 /// What is wrong with a request; each one is the client's mistake.
@@ -76,14 +72,14 @@ pub enum RequestError {
     #[error("Previous response with id '{0}' not found.")]
     NotStored(String),
     /// Only a provider that speaks the client's own API can do what is asked for.
-    #[error(
-        "{place} needs {what}: only a provider that speaks the Responses API has that. Ask one, or use functions."
-    )]
+    #[error("{place} needs {what}: only a provider that speaks {tongue} has that. Ask one, or do without.")]
     Needs {
         /// Where it stands in the request.
         place: String,
         /// All that is needed.
         what: String,
+        /// The client's own API.
+        tongue: Tongue,
     },
 }
 
@@ -127,23 +123,8 @@ impl Chat {
             || members.find("usage").is_some_and(|usage| include(usage, "include"));
         let stream_options = stream_options.map(str::to_owned);
         let provider_options = provider_options(&members);
-        let ours = ["model", "stream", "stream_options", "provider_options"];
-        let fields = members
-            .0
-            .into_iter()
-            .filter(|(name, _)| !ours.contains(&name.as_ref()))
-            .map(|(name, value)| Field { name, value: Cow::Borrowed(value) }.into_owned())
-            .collect();
-        Ok(Chat {
-            model,
-            stream,
-            include_usage,
-            stream_options,
-            provider_options,
-            fields,
-            origin: None,
-            native: None,
-        })
+        let fields = client_fields(&members);
+        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields, origin: None })
     }
 
     /// The raw value of a field.
@@ -183,6 +164,17 @@ impl Chat {
         let body = serde_json::to_vec(body).map_err(|error| RequestError::NotJson(error.to_string()))?;
         Ok(self.with_options(provider, body))
     }
+}
+
+/// The members of a body that are for the provider, in the client's order.
+fn client_fields(members: &Members<'_>) -> Vec<Field<'static>> {
+    const OURS: [&str; 4] = ["model", "stream", "stream_options", "provider_options"];
+    let fields = members.0.iter().filter(|(name, _)| !OURS.contains(&name.as_ref()));
+    let field = |(name, value): &(Cow<'_, str>, &str)| Field {
+        name: Cow::Owned(name.clone().into_owned()),
+        value: Cow::Owned((*value).to_owned()),
+    };
+    fields.map(field).collect()
 }
 
 /// The members of a body, which must be one JSON object.

@@ -21,8 +21,7 @@ pub use outgoing::{Outgoing, Target};
 
 use url::Url;
 
-use crate::chat::native::Native;
-use crate::chat::{Chat, RequestError};
+use crate::chat::{Chat, Origin, RequestError, Tongue};
 use crate::event::{Delta, Repairs, Usage};
 use crate::framing::{Frame, Framer, Framing};
 
@@ -43,18 +42,14 @@ pub trait Dialect: Send + Sync {
     /// client's mistake, which names the field, or is left out and named where that is harmless.
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError>;
 
-    /// True if what a client of the Responses API asks for can be passed on as it is.
-    fn speaks_responses(&self) -> bool {
-        false
+    /// The API of clients that it speaks itself, if any: what they say in it goes on as it came.
+    fn speaks(&self) -> Option<Tongue> {
+        None
     }
 
-    /// True if a request in the words of Anthropic's Messages API goes on as it came.
-    fn speaks_messages(&self) -> bool {
-        false
-    }
-
-    /// The request that counts the tokens of one in those words, without keys; `None` if nobody counts them here.
-    fn count_tokens(&self, _target: &Target<'_>, _native: &Native) -> Option<Outgoing> {
+    /// The request that counts the tokens of one in the words that it speaks, without keys; `None` if nobody counts
+    /// them here.
+    fn count_tokens(&self, _target: &Target<'_>, _origin: &Origin) -> Option<Outgoing> {
         None
     }
 
@@ -219,6 +214,19 @@ impl AnyDialect {
             AnyDialect::Gemini(dialect) => dialect,
         }
     }
+}
+
+/// The request that asks the target, without keys, whatever API the client speaks. A dialect that speaks it too gets
+/// the request as it came. Any other refuses what only such a dialect can do, and is understood by the client: what
+/// it refuses and what it leaves out has the client's names.
+pub fn ask(dialect: &dyn Dialect, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
+    let Some(origin) = chat.origin.as_deref().filter(|origin| dialect.speaks() != Some(origin.tongue)) else {
+        return dialect.request(target, chat);
+    };
+    origin.check()?;
+    let Outgoing { request, dropped } =
+        dialect.request(target, chat).map_err(|error| origin.in_its_words(error))?;
+    Ok(Outgoing { request, dropped: origin.dropped(dropped) })
 }
 
 /// The framer for a dialect's answers; `limit` is the longest frame in bytes.

@@ -288,6 +288,15 @@ pub struct Finish<'a> {
     pub unknown: Unknown<'a>,
 }
 
+/// The field of a choice or of a call that tells the id which its item has in the Responses API. Only clients of that
+/// API are told it: elsewhere it means nothing, and providers refuse what they do not know when it comes back.
+pub const ITEM_ID: &str = "millpond.item_id";
+
+/// The fields that clients of any API are told.
+pub fn told<'f, 'a>(fields: &'f [Field<'a>]) -> impl Iterator<Item = &'f Field<'a>> {
+    fields.iter().filter(|field| field.name != ITEM_ID)
+}
+
 /// Unknown fields that ride on a chunk.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Unknown<'a> {

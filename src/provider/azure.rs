@@ -18,6 +18,7 @@ pub(super) const PROVIDER: Provider = Provider {
             dialect: OpenAiChat {
                 path: Path::AzureDeployment { api_version: "2024-10-21" },
                 reasoning_back: ReasoningBack::Drop,
+                top_k: false,
                 ..OpenAiChat::PLAIN
             }
             .any(),

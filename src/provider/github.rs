@@ -15,6 +15,7 @@ pub(super) const PROVIDER: Provider = Provider {
         dialect: OpenAiChat {
             reasoning_back: ReasoningBack::Drop,
             think_tags: ThinkTags::AtStart,
+            top_k: false,
             ..OpenAiChat::PLAIN
         }
         .any(),

@@ -14,6 +14,7 @@ pub(super) const PROVIDER: Provider = Provider {
         dialect: OpenAiChat {
             stream_options: false,
             reasoning_back: ReasoningBack::Drop,
+            top_k: false,
             ..OpenAiChat::PLAIN
         }
         .any(),

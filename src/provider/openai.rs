@@ -16,6 +16,7 @@ pub(super) const PROVIDER: Provider = Provider {
             dialect: OpenAiChat {
                 reasoning_back: ReasoningBack::Drop,
                 newer_limit: true,
+                top_k: false,
                 ..OpenAiChat::PLAIN
             }
             .any(),

@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use super::access::Client;
-use super::handler::{X_REQUEST_ID, admit, json, named, read_body, respond};
+use super::handler::{admit, json, refused};
 use super::route::{RouteTarget, route};
 use super::{App, Current, upstream};
-use crate::api::{Api, messages};
-use crate::chat::native::Native;
+use crate::api::messages;
+use crate::chat::Origin;
 use crate::dialect::{Outgoing, Target, envelope};
 use crate::error::{Error, Refusal};
 use crate::event::{Fault, FaultCode};
@@ -27,23 +27,22 @@ const ANSWER_LIMIT: usize = 64 << 10;
 /// Counts the tokens of a request.
 pub(super) async fn count_tokens(State(app): State<Arc<App>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let response = match count(&app.current(), &head.headers, body).await {
-        Ok(response) => response,
-        Err(error) => respond(&error, Api::Messages),
-    };
-    named(response, head.headers.get(X_REQUEST_ID).cloned())
+    count(&app, &head.headers, body).await.unwrap_or_else(|error| refused(&app.shared, error))
 }
 
-async fn count(current: &Current, headers: &HeaderMap, body: Body) -> Result<Response, Error> {
-    let client = admit(current, headers)?;
-    let body = read_body(headers, body, current.config.limits.body_bytes).await?;
+async fn count(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, Error> {
+    let current = &app.current();
+    let (client, body) = admit(current, headers, body).await?;
     let chat = messages::read(&body)?;
     client.check_model(&chat.model)?;
+    if let Some(key) = client.party(current.config.traffic.per_key) {
+        app.shared.limiter.pass(&key).await?;
+    }
     let headers = &client.for_providers(headers);
     let route = route(&current.config, &chat.model).ok_or_else(|| Error::NoSuchModel(chat.model.clone()))?;
-    let native = chat.native.as_deref().ok_or(Error::Internal)?;
+    let origin = chat.origin.as_deref().ok_or(Error::Internal)?;
     for target in &route.targets {
-        if let Some(asked) = ask(current, target, native, headers, &client).await {
+        if let Some(asked) = ask(current, target, origin, headers, &client).await {
             return asked;
         }
     }
@@ -59,14 +58,14 @@ async fn count(current: &Current, headers: &HeaderMap, body: Body) -> Result<Res
 async fn ask(
     current: &Current,
     target: &RouteTarget<'_>,
-    native: &Native,
+    origin: &Origin,
     headers: &HeaderMap,
     client: &Client,
 ) -> Option<Result<Response, Error>> {
     let RouteTarget { upstream, model, .. } = *target;
     let base_url = upstream.base_url.as_ref().ok()?; // It is not set up, so it counts nothing.
     let asked = Target { provider: &upstream.name, base_url, model };
-    let Outgoing { mut request, .. } = upstream.dialect.as_dialect().count_tokens(&asked, native)?;
+    let Outgoing { mut request, .. } = upstream.dialect.as_dialect().count_tokens(&asked, origin)?;
     upstream::pass_betas(headers, request.headers_mut());
     let send = async {
         upstream::check_key(upstream, model, headers, client)?;

@@ -42,25 +42,29 @@ pub(super) async fn responses(State(app): State<Arc<App>>, request: Request) -> 
     converse(app, Api::Responses, request).await
 }
 
-/// Answers one message. Its clients look for the request's name in a header of their own.
+/// Answers one message.
 pub(super) async fn messages(State(app): State<Arc<App>>, request: Request) -> Response {
-    let id = request.headers().get(X_REQUEST_ID).cloned();
-    let response = converse(app, Api::Messages, request).await;
-    named(response, id)
+    converse(app, Api::Messages, request).await
 }
 
-/// The same response with a name of the request, unless the provider gave it one.
-pub(super) fn named(mut response: Response, id: Option<HeaderValue>) -> Response {
-    if let Some(id) = id {
+/// Tells every error as the API of the path does. Clients of Messages look for the request's name in a header of
+/// their own, unless the provider gave it one.
+pub(super) async fn spoken(request: Request, next: Next) -> Response {
+    let api = Api::at(request.uri().path());
+    let id = request.headers().get(X_REQUEST_ID).cloned();
+    let mut response = next.run(request).await;
+    if let Some(Told(error)) = response.extensions_mut().remove() {
+        *response.body_mut() = Body::from(error.body(api));
+    }
+    if let Some(id) = id.filter(|_| api == Api::Messages) {
         response.headers_mut().entry("request-id").or_insert(id);
     }
     response
 }
 
-pub(super) async fn wrong_method_of_messages(request: Request) -> Response {
-    let id = request.headers().get(X_REQUEST_ID).cloned();
-    named(respond(&Error::NoSuchMethod(request.uri().path().to_owned()), Api::Messages), id)
-}
+/// The error that a response tells.
+#[derive(Clone)]
+struct Told(Arc<Error>);
 
 /// Answers one request for an answer of a model.
 async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
@@ -68,23 +72,28 @@ async fn converse(app: Arc<App>, api: Api, request: Request) -> Response {
     let mut watch = watch(&app.shared, &head);
     match answer(&app, api, &head.headers, body, &mut watch).await {
         Ok(response) => response,
-        Err(error) => refuse(&app.shared, &mut watch, &error, api),
+        Err(error) => refuse(&app.shared, &mut watch, error),
     }
 }
 
 /// Answers with an error, and tells the end if nobody has.
-pub(super) fn refuse(shared: &Shared, watch: &mut Watch, error: &Error, api: Api) -> Response {
-    if let Error::Limited(limited) = error {
-        shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
-    }
-    let end = match error {
+pub(super) fn refuse(shared: &Shared, watch: &mut Watch, error: Error) -> Response {
+    let end = match &error {
         // If there was a relay, it has taken the watch with it, and has told of this itself.
         Error::Upstream(refusal) => End::Fault(&refusal.fault),
         _ => End::Rejected,
     };
     let status = Some(error.status().as_u16());
     watch.end(&Outcome { end, status, usage: None, repairs: None });
-    respond(error, api)
+    refused(shared, error)
+}
+
+/// The answer to a request that is refused.
+pub(super) fn refused(shared: &Shared, error: Error) -> Response {
+    if let Error::Limited(limited) = &error {
+        shared.telemetry.limited(limited.limit.as_str(), limited.excess.as_str());
+    }
+    error.into_response()
 }
 
 /// Answers whatever is no chat, watched as well.
@@ -125,15 +134,8 @@ async fn answer(
     watch: &mut Watch,
 ) -> Result<Response, Error> {
     let current = app.current();
-    let client = match admit(&current, headers) {
-        Ok(client) => client,
-        Err(error) => {
-            discard(body).await;
-            return Err(error);
-        }
-    };
+    let (client, body) = admit(&current, headers, body).await?;
     let limits = current.config.limits;
-    let body = read_body(headers, body, limits.body_bytes).await?;
     if let Some(observer) = watch.observer() {
         observer.received();
     }
@@ -222,11 +224,20 @@ fn early_error(relay: &mut Relay) -> Option<Error> {
     Some(error)
 }
 
-/// Finds out who asks, and whether that can be understood at all.
-pub(super) fn admit(current: &Current, headers: &HeaderMap) -> Result<Client, Error> {
-    let client = Client::of(&current.config.access, headers, SystemTime::now())?;
-    check_content_type(headers)?;
-    Ok(client)
+/// Finds out who asks, and whether that can be understood at all; then reads the body.
+pub(super) async fn admit(
+    current: &Current,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Client, Bytes), Error> {
+    let client = Client::of(&current.config.access, headers, SystemTime::now());
+    match client.and_then(|client| check_content_type(headers).map(|()| client)) {
+        Ok(client) => Ok((client, read_body(headers, body, current.config.limits.body_bytes).await?)),
+        Err(error) => {
+            discard(body).await;
+            Err(error)
+        }
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -288,15 +299,12 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
-/// An error as the API tells it.
-pub(super) fn respond(error: &Error, api: Api) -> Response {
-    let mut response = json(error.status(), error.body(api));
-    response.headers_mut().extend(error.headers());
-    response
-}
-
 impl IntoResponse for Error {
+    /// What chat completions say, until it is `spoken`.
     fn into_response(self) -> Response {
-        respond(&self, Api::default())
+        let mut response = json(self.status(), self.body(Api::default()));
+        response.headers_mut().extend(self.headers());
+        response.extensions_mut().insert(Told(Arc::new(self)));
+        response
     }
 }

@@ -277,17 +277,15 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
     let layers = ServiceBuilder::new()
         .set_x_request_id(MakeRequestUuid)
         .propagate_x_request_id()
+        .layer(middleware::from_fn(handler::spoken))
         .layer(CatchPanicLayer::custom(panicked));
     let watched = middleware::from_fn_with_state(Arc::clone(&app), handler::watched);
     let others = || MethodRouter::new().fallback(wrong_method).layer(watched.clone());
     // They watch themselves: their answers end later than their handlers.
     let chat = || others().post(handler::chat_completions);
     let answer = || others().post(handler::responses);
-    let messages = MethodRouter::new()
-        .fallback(handler::wrong_method_of_messages)
-        .layer(watched.clone())
-        .post(handler::messages);
-    let count = post(count::count_tokens).fallback(handler::wrong_method_of_messages);
+    let messages = || others().post(handler::messages);
+    let count = post(count::count_tokens).fallback(wrong_method);
     let mut router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
@@ -298,7 +296,7 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
     router
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app.shared), access::keyed))
         .merge(admin::health(&app.shared))
-        // It looks at keys itself: its errors have an envelope of their own.
+        // It looks at keys itself, before it reads the body.
         .route("/v1/messages/count_tokens", count)
         .fallback(|request: Request| async move { Error::NoSuchPath(request.uri().path().to_owned()) })
         .method_not_allowed_fallback(wrong_method)
@@ -307,7 +305,7 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .route("/chat/completions", chat())
         .route("/v1/responses", answer())
         .route("/responses", answer())
-        .route("/v1/messages", messages)
+        .route("/v1/messages", messages())
         .merge(forward::routes(others))
         .with_state(app)
         .layer(middleware::from_fn_with_state(guard, access::guarded))

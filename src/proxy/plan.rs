@@ -13,8 +13,8 @@ use super::candidates::{Candidate, Candidates, Failed, party};
 use super::limit::{Party, Place, Wanted};
 use super::memory::NoteTaker;
 use super::{Current, sign, upstream};
-use crate::chat::Chat;
-use crate::dialect::{Outgoing, Target, framer};
+use crate::chat::{Chat, Tongue};
+use crate::dialect::{Outgoing, Target, ask, framer};
 use crate::error::Error;
 use crate::event::Fault;
 use crate::normalize::Birth;
@@ -116,22 +116,9 @@ impl Asking {
             notes
         });
         let chat = restored.as_ref().unwrap_or(&self.chat);
-        if let Some(native) = chat.native.as_deref()
-            && !dialect.speaks_messages()
-            && let Some(error) = &native.only_here
-        {
-            return Err(error.clone().into());
-        }
         let target = Target { provider: &upstream.name, base_url, model };
-        if !dialect.speaks_responses() {
-            chat.check_needs()?;
-        }
-        let Outgoing { mut request, mut dropped } =
-            dialect.request(&target, chat).map_err(|error| chat.in_its_words(error))?;
-        if let Some(origin) = chat.origin.as_ref().filter(|_| !dialect.speaks_responses()) {
-            dropped = origin.dropped(dropped);
-        }
-        if chat.native.is_some() && dialect.speaks_messages() {
+        let Outgoing { mut request, dropped } = ask(dialect, &target, chat)?;
+        if dialect.speaks() == Some(Tongue::Messages) && chat.said_in(Tongue::Messages).is_some() {
             upstream::pass_betas(&self.headers, request.headers_mut());
         }
         upstream::authorize(upstream, &self.headers, request.headers_mut())?;

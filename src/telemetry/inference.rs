@@ -19,7 +19,7 @@ use super::request::end_reason;
 use super::scrape::{Exemplar, labels};
 use super::semconv::{self, Metric};
 use super::{Inner, span};
-use crate::chat::Chat;
+use crate::chat::{Chat, Tongue};
 use crate::event::{Event, Fault, Finish, Part, Usage};
 use crate::json;
 use crate::observe::{End, Outcome, Routed, Unreachable};
@@ -116,10 +116,11 @@ impl Inference {
             attributes.extend(named.map(|model| KeyValue::new(semconv::ROUTE, model.to_owned())));
             if let Some(chat) = route.asked.chat() {
                 // It names APIs of OpenAI's only.
-                if chat.native.is_none() {
-                    let api = if chat.origin.is_some() { "responses" } else { "chat_completions" };
-                    attributes.push(KeyValue::new(semconv::API_TYPE, api));
-                }
+                attributes.extend(match chat.origin.as_ref().map(|origin| origin.tongue) {
+                    None => Some(KeyValue::new(semconv::API_TYPE, "chat_completions")),
+                    Some(Tongue::Responses) => Some(KeyValue::new(semconv::API_TYPE, "responses")),
+                    Some(Tongue::Messages) => None,
+                });
                 attributes.extend(span::parameters(chat));
             }
             if capture.on_span() {

@@ -18,6 +18,7 @@ mod answers;
 mod at_once;
 mod departures;
 mod early;
+mod echoes;
 mod forward;
 mod forward_bytes;
 mod forward_fails;

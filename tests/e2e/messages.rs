@@ -101,7 +101,7 @@ async fn tools_in_three_turns_with_reasoning_that_comes_back() {
             for (turn, name) in ["weather", "clock", ""].into_iter().enumerate() {
                 let reply = send(&proxy, &body, &[]).await;
                 // The daemon thinks or does not, without a budget.
-                let dropped = (native.provider == "ollama").then_some("reasoning.max_tokens");
+                let dropped = (native.provider == "ollama").then_some("thinking.budget_tokens");
                 assert_eq!(reply.header("x-millpond-dropped"), dropped, "{native:?} {turn}");
                 let message = understood(&reply, stream);
                 assert_eq!(joined(&message, "thinking"), THOUGHT, "{native:?} {turn}");
@@ -293,7 +293,9 @@ async fn tools_of_anthropics_own_are_passed_on_or_named() {
     let mut body = ask("ollama/m", false);
     body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
     let error = refused(&send(&proxy, &body, &[]).await, 400, "invalid_request_error");
-    assert!(error["message"].as_str().unwrap().contains("tools[0] (web_search_20250305)"), "{error}");
+    assert_eq!(error["param"], "tools[0]");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("\"web_search_20250305\"") && message.contains("the Messages API"), "{message}");
     assert!(mock.requests().await.is_empty());
     body["model"] = json!("anthropic/claude-sonnet-4-5");
     body["context_management"] = json!({"edits": []});
@@ -305,8 +307,43 @@ async fn tools_of_anthropics_own_are_passed_on_or_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_cannot_do_is_told_in_the_clients_words() {
+    let (_mock, proxy) = start("").await;
+    let mut body = ask("openai/gpt-5", true);
+    body["stop_sequences"] = json!(["quack"]);
+    let error = refused(&send(&proxy, &body, &[]).await, 400, "invalid_request_error");
+    assert_eq!(error["param"], "stop_sequences");
+
+    body["stop_sequences"] = json!([]);
+    body["metadata"] = json!({"user_id": "u".repeat(65)});
+    body["top_k"] = json!(5);
+    body["thinking"] = json!({"type": "disabled"});
+    let reply = send(&proxy, &body, &[]).await;
+    understood(&reply, true);
+    assert_eq!(reply.header("x-millpond-dropped"), Some("metadata.user_id, thinking, top_k"));
+
+    let file = json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUI="}});
+    let mut body = ask("cohere/command-a", true);
+    body["messages"] = json!([
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}, file]}, file]},
+    ]);
+    let error = refused(&send(&proxy, &body, &[]).await, 400, "invalid_request_error");
+    assert_eq!(error["param"], "messages[2].content[0].content[1]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mistakes_are_told_in_the_envelope() {
     let (_upstream, proxy) = scripted("body_limit_bytes = 2000\n").await;
+    for path in ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches"] {
+        let page = [("origin", "https://evil.example"), ("content-type", "application/json")];
+        refused(&proxy.send("POST", path, &page, "{}").await, 403, "permission_error");
+        let elsewhere = [("host", "evil.example")];
+        refused(&proxy.send("GET", path, &elsewhere, "").await, 403, "permission_error");
+    }
+    refused(&proxy.send("POST", "/v1/messages/batches", &[], "{}").await, 404, "not_found_error");
+    proxy.send("POST", "/v1/messagesque", &[], "{}").await.error(404);
     let post = [("content-type", "application/json")];
     let broken = proxy.send("POST", "/v1/messages", &post, "{").await;
     refused(&broken, 400, "invalid_request_error");
@@ -369,6 +406,39 @@ async fn tokens_are_counted_where_they_can_be() {
     let text = body.to_string();
     let reply = proxy.send("POST", path, &post, text.clone()).await;
     assert_eq!(reply.json(), json!({"input_tokens": text.len().div_ceil(4)}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_is_a_request_of_its_key() {
+    let hash = KeyHash::of(b"mp-of-a-test");
+    let mut upstream = Upstream::start().await;
+    let entry = provider("claude", upstream.address, "dialect = \"anthropic\"\napi_key = \"of-a-test\"");
+    let limits = "limits.requests_per_minute = 2\nlimits.streams = 1";
+    let proxy = Proxy::start(&format!(
+        "[messages]\nestimate_tokens = true\n[keys.one]\nhash = \"{hash}\"\n{limits}\n{entry}"
+    ))
+    .await;
+    let post = [("content-type", "application/json"), VERSION, ("x-api-key", "mp-of-a-test")];
+    let body = ask("claude/m", true);
+    let count = async || proxy.send("POST", "/v1/messages/count_tokens", &post, body.to_string()).await;
+    for _ in 0..2 {
+        let serve = async {
+            let (mut connection, _) = upstream.request().await;
+            connection.write(response("200 OK", &[("connection", "close")], "{\"input_tokens\": 7}")).await;
+            connection.closed().await;
+        };
+        let (reply, ()) = tokio::join!(count(), serve);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    for reply in [count().await, send(&proxy, &body, &[post[2]]).await] {
+        let error = refused(&reply, 429, "rate_limit_error");
+        assert!(error["message"].as_str().unwrap().contains("(requests_per_minute)"), "{error}");
+        assert!(reply.header("retry-after").is_some());
+    }
+    let page = proxy.send("GET", "/metrics", &[post[2]], "").await.text();
+    let sample =
+        "millpond_limit_rejected_total{millpond_limit=\"key\",millpond_limit_reason=\"requests\"} 2\n";
+    assert!(page.contains(sample), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

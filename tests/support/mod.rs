@@ -25,6 +25,7 @@ use millpond::framing::{FRAME_LIMIT, Framing};
 use millpond::normalize::Birth;
 use millpond::pipeline::Pipeline;
 use millpond::provider::{Entry, Provider, expand};
+use serde_json::{Value, json};
 use url::Url;
 
 /// One folder `tests/golden/<provider>/<case>`.
@@ -194,6 +195,25 @@ pub fn translate(
     let model = chat.model.strip_prefix(&format!("{provider}/")).unwrap_or(&chat.model);
     let target = Target { provider, base_url: &base_url, model };
     Ok(dialect.as_dialect().request(&target, &chat)?)
+}
+
+/// What is known of the words in which the client said a chat, where that says something.
+pub fn origin(chat: &Chat) -> serde_json::Map<String, Value> {
+    let origin = chat.origin.as_deref().expect("another API's");
+    let places = origin.places.iter().map(|said| match said.parts.as_slice() {
+        [] => json!(said.place),
+        parts => json!({ (said.place.as_str()): parts }),
+    });
+    let needs = origin.needs.iter().map(|need| format!("{}: {}", need.place, need.what));
+    let told = [
+        ("places", places.collect::<Value>()),
+        ("needs", needs.collect()),
+        ("left_out", json!(origin.left_out)),
+    ];
+    told.into_iter()
+        .filter(|(_, value)| *value != json!([]))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Cuts a body at these places, which must be sorted.

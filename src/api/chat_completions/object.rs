@@ -2,7 +2,7 @@
 
 use super::{ReasoningField, key, write_extra_content};
 use crate::api::Encoder;
-use crate::event::{Body, Event, FinishReason, Identity, Part, Usage};
+use crate::event::{Body, Event, FinishReason, Identity, Part, Usage, told};
 use crate::json::{self, Field};
 
 /// The fold of one answer.
@@ -218,7 +218,7 @@ impl Fold {
             }
             None => out.extend_from_slice(b"null"),
         }
-        json::write_fields(&choice.beside, out);
+        json::write_fields(told(&choice.beside), out);
         out.push(b'}');
     }
 }
@@ -232,7 +232,7 @@ fn write_call(call: &Call, out: &mut Vec<u8>) {
     json::write_string(&call.arguments, out);
     out.push(b'}');
     write_extra_content(&call.extra_content, out);
-    json::write_fields(&call.unknown, out);
+    json::write_fields(told(&call.unknown), out);
     out.push(b'}');
 }
 

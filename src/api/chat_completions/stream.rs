@@ -2,7 +2,7 @@
 
 use super::{ErrorBody, ReasoningField, key, write_error, write_extra_content};
 use crate::api::Encoder;
-use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage};
+use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage, told};
 use crate::json;
 
 /// The encoder of one streamed answer.
@@ -111,7 +111,7 @@ impl Stream {
             json::write_raw(&field.value, out);
         }
         out.extend_from_slice(b"},\"finish_reason\":null");
-        json::write_fields(part.unknown.choice, out);
+        json::write_fields(told(part.unknown.choice), out);
         out.extend_from_slice(b"}]}\n\n");
     }
 
@@ -123,7 +123,7 @@ impl Stream {
             out.extend_from_slice(b",\"native_finish_reason\":");
             json::write_string(native, out);
         }
-        json::write_fields(finish.unknown.choice, out);
+        json::write_fields(told(finish.unknown.choice), out);
         out.extend_from_slice(b"}]}\n\n");
     }
 
@@ -168,6 +168,6 @@ fn write_fragment(body: &Body<'_>, out: &mut Vec<u8>) {
     json::write_string(arguments, out);
     out.push(b'}');
     write_extra_content(extra_content, out);
-    json::write_fields(unknown, out);
+    json::write_fields(told(unknown), out);
     out.extend_from_slice(b"}]");
 }

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use super::seal;
 use super::thought::{self, Thought};
+use crate::chat::sealed;
 use crate::event::{Body, Part};
 use crate::framing::Balance;
 use crate::json::{self, Field, Members};
@@ -243,7 +243,7 @@ impl Blocks {
             if is_own(raw) {
                 to.open(Block::Own(raw));
             } else {
-                to.open(Block::Redacted(&seal::part(raw)));
+                to.open(Block::Redacted(&sealed::seal(sealed::Kind::Part, raw)));
             }
             to.close();
         }

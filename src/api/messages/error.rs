@@ -1,4 +1,4 @@
-//! The error object: in the stream, as `event: error`, and as the body of an HTTP error.
+//! The error object: in the stream, as `event: error`, and as the body of an HTTP error of any path of the API.
 
 use crate::api::chat_completions::ErrorBody;
 use crate::event::ErrorType;

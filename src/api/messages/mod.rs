@@ -48,9 +48,10 @@
 //!
 //! # The request
 //! It becomes a chat for providers of other APIs, and is kept in its own words for those that speak Messages
-//! ([`Native`](crate::chat::native::Native)), which get it as it came: with every field, marker, server tool and
-//! beta. Only reasoning that they did not sign, empty text, and characters in the ids of calls that they refuse are
-//! taken out of the conversation.
+//! ([`Origin`](crate::chat::Origin)), which get it as it came: with every field, marker, server tool and
+//! beta. Only what they refuse because other providers left it there is taken out of the conversation: reasoning that
+//! they did not sign, empty text, citations that are not theirs, and of calls the characters of ids and the fields
+//! that they do not know.
 //!
 //! | request | chat |
 //! |---|---|
@@ -64,7 +65,7 @@
 //! | `metadata.user_id` | `user`, up to 64 bytes |
 //! | `cache_control` | the same where the provider knows it |
 //! | server tools and their blocks, `mcp_servers`, `container`, files at the provider | an error that names them |
-//! | `context_management` and fields that nobody knows | nothing |
+//! | `context_management`, longer names of users, fields that nobody knows | nothing; they are named in `x-millpond-dropped` |
 //!
 //! `max_tokens` may be missing. Errors name the field in this API's words.
 //!
@@ -75,7 +76,6 @@ mod end;
 mod error;
 mod object;
 mod request;
-mod seal;
 mod stream;
 mod thought;
 
@@ -84,7 +84,7 @@ pub use object::Fold;
 pub use request::read;
 pub use stream::Stream;
 
-use crate::event::Identity;
+use crate::event::{Identity, told};
 use crate::json::{self, Field};
 
 /// The fields of a message that are ours.
@@ -102,5 +102,5 @@ fn write_beginning(identity: &Identity, out: &mut Vec<u8>) {
 /// Appends the fields of a call that millpond does not know.
 fn write_unknown_of_call(fields: &[Field<'_>], out: &mut Vec<u8>) {
     const OURS: [&str; 4] = ["type", "id", "name", "input"];
-    json::write_fields(fields.iter().filter(|field| !OURS.contains(&field.name.as_ref())), out);
+    json::write_fields(told(fields).filter(|field| !OURS.contains(&field.name.as_ref())), out);
 }

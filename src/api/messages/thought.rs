@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::blocks::{Piece, Writer};
-use super::seal;
+use crate::chat::sealed::{self, Kind};
 use crate::json::{self, Members};
 
 /// A block of reasoning that is open.
@@ -61,7 +61,7 @@ impl Thought {
     /// The block ends.
     pub(super) fn end(self, to: &mut dyn Writer) {
         if !self.rest.is_empty() {
-            to.piece(Piece::Signature(&seal::reasoning(&String::from_utf8_lossy(&self.rest))));
+            to.piece(Piece::Signature(&sealed::seal(Kind::Detail, &String::from_utf8_lossy(&self.rest))));
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn hidden<'a>(item: &Members<'a>, raw: &str) -> Option<Cow<'a, str>> 
     }
     let data = item.find("data").and_then(json::word)?;
     let is_data = item.find("type").and_then(json::word).is_some_and(|kind| kind == "reasoning.encrypted");
-    Some(if is_native(item) && is_data { data } else { Cow::Owned(seal::reasoning(raw)) })
+    Some(if is_native(item) && is_data { data } else { Cow::Owned(sealed::seal(Kind::Detail, raw)) })
 }
 
 /// True for an item of this API's own form.

@@ -6,7 +6,7 @@ use super::item::{Body, Call, Item, Part, Status, Voice};
 use super::piece::{self, Piece};
 use super::request::Spaced;
 use crate::api::chat_completions::keep;
-use crate::event::{self, Event, FinishReason, Identity, Usage};
+use crate::event::{self, Event, FinishReason, ITEM_ID, Identity, Usage, told};
 use crate::json::{self, Field, Members};
 
 /// How much of the answer's id is in the ids of its items: some servers refuse more than 64 characters.
@@ -100,7 +100,7 @@ impl Answer {
         keep(&mut self.unknown, unknown.answer);
         for field in unknown.choice {
             match field.name.as_ref() {
-                "logprobs" | "item_id" => {}
+                "logprobs" | ITEM_ID => {}
                 "incomplete_details" => self.incomplete = Some(field.value.clone().into_owned()),
                 _ => keep(&mut self.unknown, std::slice::from_ref(field)),
             }
@@ -109,7 +109,7 @@ impl Answer {
 
     fn part(&mut self, part: &event::Part<'_>, tell: &mut Tell<'_>) {
         self.carry(&part.unknown);
-        if let Some(field) = part.unknown.choice.iter().find(|field| field.name == "item_id") {
+        if let Some(field) = part.unknown.choice.iter().find(|field| field.name == ITEM_ID) {
             self.begin_message(json::word(&field.value).map(String::from), tell);
         }
         for field in part.unknown.delta.iter().filter(|field| field.name == "content_parts") {
@@ -127,7 +127,7 @@ impl Answer {
             }
             event::Body::ToolStart { index, id, name, arguments, extra_content, unknown } => {
                 self.close(Status::Completed, tell);
-                let own = unknown.iter().find(|field| field.name == "item_id");
+                let own = unknown.iter().find(|field| field.name == ITEM_ID);
                 let own = own.and_then(|field| json::word(&field.value)).map(String::from);
                 let spaced = self.spaced.iter().find(|spaced| spaced.flat == *name);
                 let call = Call {
@@ -377,7 +377,7 @@ impl Answer {
         tell: &mut Tell<'_>,
     ) {
         let Some(item) = self.items.get_mut(at) else { return };
-        for field in unknown.iter().filter(|field| field.name != "item_id") {
+        for field in told(unknown) {
             self.size += field.value.len();
             keep(&mut item.unknown, std::slice::from_ref(field));
         }

@@ -2,16 +2,16 @@
 //!
 //! | item | becomes |
 //! |---|---|
-//! | a text; `message` of user, system, developer | a message; its parts in the shapes of chat completions |
+//! | a text; `message` of user, system, developer | a message of the user or the system; its parts in the shapes of chat completions |
 //! | `message` of the assistant, `reasoning`, `function_call`, in a row | one message of the assistant: content, refusal, `reasoning_details`, `tool_calls` |
 //! | `reasoning` | what was packed as it was; OpenAI's own as `reasoning.summary`, `.text`, `.encrypted`; text alone as `reasoning_content` |
 //! | `function_call_output` | a tool's message, with text or parts; of one that has a name and answers no call, the user's |
-//! | `custom_tool_call`, its output, outputs of hosted tools that the client runs, `item_reference`, compacted items, files and images by id | needs: only a provider that speaks this API knows them |
+//! | `custom_tool_call`, its output, outputs of hosted tools that the client runs, `item_reference`, compacted items, images by id, items and parts that nobody knows | needs: only a provider that speaks this API knows them |
 //! | calls of hosted tools that the provider ran | nothing: what came of them is in the text |
 
 use super::request::flat;
 use super::{key, text};
-use crate::chat::{Need, Origin, RequestError, sealed};
+use crate::chat::{Origin, RequestError, Said, sealed};
 use crate::json::{self, Members};
 
 /// Hosted tools that the provider ran itself.
@@ -32,11 +32,16 @@ pub(super) fn messages(
     origin: &mut Origin,
 ) -> Result<Option<String>, RequestError> {
     let mut reader = Reader { origin, out: Vec::from(b"["), turn: Turn::default(), said: false };
-    if let Some(raw) = instructions {
-        reader.instructions(raw)?;
+    match instructions {
+        Some(raw) if !raw.starts_with('"') => return Err(RequestError::WrongType("instructions", "a text")),
+        Some(raw) if raw != "\"\"" => reader.write("system", None, Content::of_text("instructions", raw)),
+        Some(_) | None => {}
     }
     match input.unwrap_or("null") {
-        raw if raw.starts_with('"') => reader.message("user", None, raw, 0),
+        raw if raw.starts_with('"') => {
+            reader.said = true;
+            reader.write("user", None, Content::of_text("input", raw));
+        }
         raw if raw.starts_with('[') => {
             for (at, raw) in json::elements(raw).into_iter().enumerate() {
                 reader.item(at, raw)?;
@@ -46,7 +51,7 @@ pub(super) fn messages(
         _ => return Err(RequestError::WrongType("input", "a text or a list of items")),
     }
     reader.end_turn();
-    let has_context = !reader.origin.needs.is_empty() || reader.origin.previous.is_some();
+    let has_context = !reader.origin.needs.is_empty() || reader.origin.previous().is_some();
     let is_something = reader.said || (input.is_none() && has_context);
     reader.out.push(b']');
     Ok(is_something.then(|| text(reader.out)))
@@ -61,11 +66,23 @@ struct Reader<'o> {
     said: bool,
 }
 
+/// What a message says, in the shapes of chat completions: JSON text.
+struct Content {
+    raw: String,
+    place: Said,
+}
+
+impl Content {
+    fn of_text(place: &str, raw: &str) -> Content {
+        Content { raw: raw.to_owned(), place: Said { place: place.to_owned(), parts: Vec::new() } }
+    }
+}
+
 /// Items of the assistant's in a row.
 #[derive(Debug, Default)]
 struct Turn {
-    /// The first of them.
-    at: usize,
+    /// The first of them, and the texts.
+    place: Said,
     is_open: bool,
     /// Texts as JSON strings.
     texts: Vec<String>,
@@ -77,124 +94,104 @@ struct Turn {
 }
 
 impl Reader<'_> {
-    /// Instructions are a text; templates may make them a list of messages.
-    fn instructions(&mut self, raw: &str) -> Result<(), RequestError> {
-        if raw.starts_with('"') {
-            if json::word(raw).is_some() {
-                self.write("system", None, raw, None);
-            }
-            return Ok(());
-        }
-        Err(RequestError::WrongType("instructions", "a text"))
-    }
-
     fn item(&mut self, at: usize, raw: &str) -> Result<(), RequestError> {
         self.said = true;
         let item = Members::of(raw);
-        let kind = item.find("type").and_then(json::word);
-        let place = || format!("input[{at}]");
-        match kind.as_deref() {
-            Some("message") | None if item.find("role").is_some() => self.spoken(at, &item),
+        let place = format!("input[{at}]");
+        let given = |name: &str| item.find(name).filter(|raw| *raw != "null");
+        let word = |name: &str| given(name).filter(|raw| json::word(raw).is_some());
+        match given("type").and_then(json::word).as_deref() {
+            Some("message") | None if given("role").is_some() => self.spoken(&place, &item),
             Some("reasoning") => {
-                self.turn_at(at).think(&item);
+                self.turn_at(&place).think(&item);
                 Ok(())
             }
             Some("function_call") => {
-                let (id, name) = (item.find("call_id").or(item.find("id")), item.find("name"));
-                let (Some(id), Some(name)) = (id, name) else {
+                let (id, name) = (word("call_id").or_else(|| word("id")), word("name"));
+                let (Some(id), Some(name)) = (id.map(quoted), name) else {
                     let expected = "a function call with call_id, name and arguments";
-                    return Err(RequestError::Malformed { place: place(), expected });
+                    return Err(RequestError::Malformed { place, expected });
                 };
-                let arguments = item.find("arguments").unwrap_or("\"\"");
-                let mut called = name.to_owned();
-                if let Some(namespace) = item.find("namespace").and_then(json::word) {
-                    let name = json::word(name).unwrap_or_default();
-                    let mut quoted = Vec::new();
-                    json::write_string(&flat(&namespace, &name), &mut quoted);
-                    called = text(quoted);
-                }
-                let extra = item.find("extra_content").map(|raw| format!(",\"extra_content\":{raw}"));
+                let called = match given("namespace").and_then(json::word) {
+                    Some(namespace) => string(&flat(&namespace, &json::word(name).unwrap_or_default())),
+                    None => quoted(name),
+                };
+                let arguments = match given("arguments") {
+                    // Some clients send the object itself.
+                    Some(raw) if !raw.starts_with('"') => string(raw),
+                    raw => raw.unwrap_or("\"\"").to_owned(),
+                };
+                let extra = given("extra_content").map(|raw| format!(",\"extra_content\":{raw}"));
                 let call = format!(
                     "{{\"id\":{id},\"type\":\"function\",\"function\":{{\"name\":{called},\"arguments\":{arguments}}}{}}}",
                     extra.unwrap_or_default()
                 );
-                self.turn_at(at).calls.push(call);
+                self.turn_at(&place).calls.push(call);
                 Ok(())
             }
             Some("function_call_output") => {
                 self.end_turn();
-                let output = item.find("output").unwrap_or("\"\"");
-                let Some(id) = item.find("call_id").filter(|raw| json::word(raw).is_some()) else {
+                let output = self.content(&place, "output", given("output").unwrap_or("\"\""))?;
+                match word("call_id").map(quoted) {
+                    Some(id) => self.write("tool", Some(("tool_call_id", &id)), output),
                     // The client's own tool told something that nobody called for.
-                    if item.find("name").is_some() {
-                        let output = self.content(at, "output", output)?;
-                        self.write("user", None, &output, Some(at));
-                        return Ok(());
+                    None if word("name").is_some() => self.write("user", None, output),
+                    None => {
+                        let expected = "the call_id of the function call that it answers";
+                        return Err(RequestError::Malformed { place: format!("{place}.call_id"), expected });
                     }
-                    let expected = "the call_id of the function call that it answers";
-                    return Err(RequestError::Malformed { place: format!("input[{at}].call_id"), expected });
-                };
-                let output = self.content(at, "output", output)?;
-                self.write("tool", Some(("tool_call_id", id)), &output, Some(at));
+                }
                 Ok(())
             }
             Some(kind) if RAN.contains(&kind) => Ok(()),
-            Some("message") => Err(RequestError::Malformed {
-                place: format!("input[{at}].role"),
-                expected: "one of user, assistant, system, developer",
-            }),
+            Some("message") => Err(no_role(&place)),
             Some(kind) => {
-                let what = format!("the item \"{kind}\"");
-                self.origin.needs.push(Need { place: place(), what });
+                self.origin.need(place, format!("the item \"{kind}\""));
                 Ok(())
             }
             None => {
                 let expected = "an item with a type, or a message with a role";
-                Err(RequestError::Malformed { place: place(), expected })
+                Err(RequestError::Malformed { place, expected })
             }
         }
     }
 
     /// A message of anybody.
-    fn spoken(&mut self, at: usize, item: &Members<'_>) -> Result<(), RequestError> {
+    fn spoken(&mut self, place: &str, item: &Members<'_>) -> Result<(), RequestError> {
         let role = item.find("role").and_then(json::word).unwrap_or_default();
-        let content = item.find("content").unwrap_or("\"\"");
+        let content = item.find("content").filter(|raw| *raw != "null").unwrap_or("\"\"");
         match role.as_ref() {
-            "assistant" => {
-                self.turn_at(at);
-                self.assistant(at, content)
-            }
+            "assistant" => self.assistant(place, content),
             "user" | "system" | "developer" => {
                 self.end_turn();
-                let content = self.content(at, "content", content)?;
-                self.write(&role, None, &content, Some(at));
+                let content = self.content(place, "content", content)?;
+                // Few other APIs have developers, and those treat them alike.
+                self.write(if role == "user" { "user" } else { "system" }, None, content);
                 Ok(())
             }
-            _ => Err(RequestError::Malformed {
-                place: format!("input[{at}].role"),
-                expected: "one of user, assistant, system, developer",
-            }),
+            _ => Err(no_role(place)),
         }
     }
 
-    fn assistant(&mut self, at: usize, content: &str) -> Result<(), RequestError> {
+    fn assistant(&mut self, place: &str, content: &str) -> Result<(), RequestError> {
+        self.turn_at(place);
         if content.starts_with('"') {
-            self.turn.texts.extend(json::word(content).map(|_| content.to_owned()));
+            self.turn.say(place.to_owned(), content);
             return Ok(());
         }
         for (number, raw) in json::elements(content).into_iter().enumerate() {
             let part = Members::of(raw);
+            let place = format!("{place}.content[{number}]");
             match part.find("type").and_then(json::word).as_deref() {
                 Some("output_text" | "input_text" | "text") => {
-                    let text = part.find("text").filter(|raw| json::word(raw).is_some());
-                    self.turn.texts.extend(text.map(str::to_owned));
+                    self.turn.say(place, part.find("text").unwrap_or_default());
                 }
                 Some("refusal") => {
                     let refusal = part.find("refusal").and_then(json::word);
                     self.turn.refusal.push_str(&refusal.unwrap_or_default());
                 }
-                Some(_) | None => {
-                    let place = format!("input[{at}].content[{number}]");
+                Some(kind) => self.origin.need(place, format!("the part \"{kind}\" of an answer")),
+                None => {
                     let expected = "a part of type output_text or refusal";
                     return Err(RequestError::Malformed { place, expected });
                 }
@@ -204,28 +201,34 @@ impl Reader<'_> {
     }
 
     /// Content in the shapes of chat completions: a text as it is, parts one by one.
-    fn content(&mut self, at: usize, name: &str, raw: &str) -> Result<String, RequestError> {
+    fn content(&mut self, place: &str, name: &str, raw: &str) -> Result<Content, RequestError> {
         match raw.as_bytes().first() {
-            Some(b'"') => return Ok(raw.to_owned()),
+            Some(b'"') => return Ok(Content::of_text(place, raw)),
             Some(b'[') => {}
             Some(_) | None => {
-                let place = format!("input[{at}].{name}");
+                let place = format!("{place}.{name}");
                 return Err(RequestError::Malformed { place, expected: "a text or a list of parts" });
             }
         }
-        let mut out = Vec::from(b"[");
+        let (mut out, mut parts) = (Vec::from(b"["), Vec::new());
         for (number, raw) in json::elements(raw).into_iter().enumerate() {
-            if number > 0 {
+            let place = format!("{place}.{name}[{number}]");
+            let before = out.len();
+            if before > 1 {
                 out.push(b',');
             }
-            let place = format!("input[{at}].{name}[{number}]");
-            self.part(&place, &Members::of(raw), &mut out)?;
+            if self.part(&place, &Members::of(raw), &mut out)? {
+                parts.push(place);
+            } else {
+                out.truncate(before);
+            }
         }
         out.push(b']');
-        Ok(text(out))
+        Ok(Content { raw: text(out), place: Said { place: place.to_owned(), parts } })
     }
 
-    fn part(&mut self, place: &str, part: &Members<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    /// Writes a part; false for one that only a provider can read that speaks the API.
+    fn part(&mut self, place: &str, part: &Members<'_>, out: &mut Vec<u8>) -> Result<bool, RequestError> {
         let given = |name: &str| part.find(name).filter(|raw| *raw != "null");
         let mut wrap = |kind: &str, inner: &[(&str, Option<&str>)]| {
             out.extend_from_slice(b"{\"type\":");
@@ -241,7 +244,9 @@ impl Reader<'_> {
         let malformed = |expected| Err(RequestError::Malformed { place: place.to_owned(), expected });
         match given("type").and_then(json::word).as_deref() {
             Some("input_text" | "output_text" | "text" | "summary_text") => {
-                let Some(text) = given("text") else { return malformed("a part with a text") };
+                let Some(text) = given("text").filter(|raw| raw.starts_with('"')) else {
+                    return malformed("a part with a text");
+                };
                 out.extend_from_slice(b"{\"type\":\"text\",\"text\":");
                 out.extend_from_slice(text.as_bytes());
                 out.push(b'}');
@@ -256,9 +261,8 @@ impl Reader<'_> {
                     wrap("image_url", &[("url", Some(url)), ("detail", given("detail"))]);
                 }
                 (_, Some(_)) => {
-                    wrap("image_url", &[("url", Some("\"\""))]);
-                    let what = "an image by its file_id".to_owned();
-                    self.origin.needs.push(Need { place: place.to_owned(), what });
+                    self.origin.need(place, "an image by its file_id");
+                    return Ok(false);
                 }
                 (_, _) => return malformed("an image with image_url or file_id"),
             },
@@ -273,38 +277,35 @@ impl Reader<'_> {
                 let inner = given("input_audio").map(Members::of).unwrap_or_default();
                 wrap("input_audio", &["data", "format"].map(|name| (name, inner.find(name))));
             }
-            Some(_) | None => {
-                return malformed("a part of type input_text, input_image, input_file or input_audio");
+            Some(kind) => {
+                self.origin.need(place, format!("the part \"{kind}\""));
+                return Ok(false);
             }
+            None => return malformed("a part of type input_text, input_image, input_file or input_audio"),
         }
-        Ok(())
-    }
-
-    fn message(&mut self, role: &str, more: Option<(&str, &str)>, content: &str, at: usize) {
-        self.said = true;
-        self.write(role, more, content, Some(at));
+        Ok(true)
     }
 
     /// The turn that goes on, or that begins with this item.
-    fn turn_at(&mut self, at: usize) -> &mut Turn {
+    fn turn_at(&mut self, place: &str) -> &mut Turn {
         if !std::mem::replace(&mut self.turn.is_open, true) {
-            self.turn.at = at;
+            self.turn.place.place = place.to_owned();
         }
         &mut self.turn
     }
 
-    fn begin(&mut self, role: &str, at: Option<usize>) {
+    fn begin(&mut self, role: &str, place: Said) {
         if self.out.len() > 1 {
             self.out.push(b',');
         }
-        self.origin.places.push(at);
+        self.origin.places.push(place);
         self.out.extend_from_slice(b"{\"role\":");
         json::write_string(role, &mut self.out);
     }
 
-    fn write(&mut self, role: &str, more: Option<(&str, &str)>, content: &str, at: Option<usize>) {
-        self.begin(role, at);
-        for (name, value) in more.into_iter().chain([("content", content)]) {
+    fn write(&mut self, role: &str, more: Option<(&str, &str)>, content: Content) {
+        self.begin(role, content.place);
+        for (name, value) in more.into_iter().chain([("content", content.raw.as_str())]) {
             key(name, &mut self.out);
             self.out.extend_from_slice(value.as_bytes());
         }
@@ -317,7 +318,7 @@ impl Reader<'_> {
         if !turn.is_open {
             return;
         }
-        self.begin("assistant", Some(turn.at));
+        self.begin("assistant", turn.place);
         let out = &mut self.out;
         key("content", out);
         match turn.texts.as_slice() {
@@ -347,10 +348,18 @@ impl Reader<'_> {
 }
 
 impl Turn {
+    /// A text that says something: JSON text.
+    fn say(&mut self, place: String, raw: &str) {
+        if json::word(raw).is_some() {
+            self.texts.push(quoted(raw));
+            self.place.parts.push(place);
+        }
+    }
+
     /// Reasoning that comes back.
     fn think(&mut self, item: &Members<'_>) {
         let word = item.find("encrypted_content").and_then(json::word);
-        if let Some(details) = word.as_deref().and_then(sealed::open) {
+        if let Some((_, details)) = word.as_deref().and_then(sealed::open) {
             self.details.extend(json::elements(&details).into_iter().map(str::to_owned));
             return;
         }
@@ -382,4 +391,21 @@ impl Turn {
             "{{\"type\":\"reasoning.{kind}\",\"{member}\":{value},\"format\":\"openai-responses-v1\"{id},\"index\":{index}}}"
         ));
     }
+}
+
+/// The JSON string of a text.
+fn string(text: &str) -> String {
+    let mut out = Vec::new();
+    json::write_string(text, &mut out);
+    super::text(out)
+}
+
+/// A scalar as a JSON string: some clients number their calls.
+fn quoted(raw: &str) -> String {
+    if raw.starts_with('"') { raw.to_owned() } else { string(raw) }
+}
+
+fn no_role(place: &str) -> RequestError {
+    let expected = "one of user, assistant, system, developer";
+    RequestError::Malformed { place: format!("{place}.role"), expected }
 }

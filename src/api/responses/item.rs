@@ -245,5 +245,5 @@ fn encrypted(details: &str) -> Option<String> {
         return words.pop();
     }
     let pieces: Vec<String> = pieces.into_iter().map(str::to_owned).collect();
-    Some(sealed::seal(&format!("[{}]", join_details(&pieces).join(","))))
+    Some(sealed::seal(sealed::Kind::Details, &format!("[{}]", join_details(&pieces).join(","))))
 }

@@ -7,9 +7,9 @@
 //! | `text.format`, `text.verbosity` | `response_format`, `verbosity` |
 //! | `reasoning.effort` | `reasoning_effort` |
 //! | `max_output_tokens` | `max_tokens` |
-//! | `tools`, `tool_choice` | functions and their choice, in the wrapper of chat completions; those of a `namespace` under a name that tells it, and their calls have the client's names again |
+//! | `tools`, `tool_choice`, `parallel_tool_calls` | functions and their choice, in the wrapper of chat completions; those of a `namespace` under a name that tells it, and their calls have the client's names again; without functions nothing |
 //! | `include` with `message.output_text.logprobs`, `top_logprobs` | `logprobs`, `top_logprobs` |
-//! | `temperature`, `top_p`, `parallel_tool_calls`, `service_tier`, `user`, `safety_identifier` and what nobody knows | the same |
+//! | `temperature`, `top_p`, `service_tier`, `user`, `safety_identifier` and what nobody knows | the same |
 //! | `metadata`, `store`, `truncation`, `include`, `prompt_cache_key`, `max_tool_calls`, `context_management`, `client_metadata`, `reasoning.summary` | nothing: they are heeded here, or by providers that speak this API, and named otherwise |
 //! | hosted tools and tools that take free text, `conversation`, `prompt`, `previous_response_id` of an answer that is not kept here | needs: only a provider that speaks this API can have them |
 //! | `background` | an error |
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{input, key, text};
-use crate::chat::{self, Chat, Need, Origin, RequestError};
+use crate::chat::{self, Chat, Origin, RequestError, Tongue};
 use crate::json::{self, Field, Members};
 
 /// Fields that are translated, or that have no meaning elsewhere.
@@ -35,6 +35,7 @@ const KNOWN: &[&str] = &[
     "max_tool_calls",
     "tools",
     "tool_choice",
+    "parallel_tool_calls",
     "include",
     "metadata",
     "store",
@@ -53,6 +54,7 @@ const KNOWN: &[&str] = &[
 const LEFT_OUT: &[&str] = &[
     "max_tool_calls",
     "metadata",
+    "truncation",
     "prompt_cache_key",
     "prompt_cache_retention",
     "context_management",
@@ -70,13 +72,10 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
         let why = "answers are given at once. Leave background out, and ask for a stream.";
         return Err(RequestError::unsupported("background", why));
     }
-    let mut origin = Origin {
-        previous: given("previous_response_id").and_then(json::word).map(String::from),
-        ..Origin::default()
-    };
+    let mut origin = Origin::new(Tongue::Responses, request);
     for (name, what) in [("conversation", "a stored conversation"), ("prompt", "a stored prompt")] {
         if given(name).is_some() {
-            origin.needs.push(Need { place: name.to_owned(), what: what.to_owned() });
+            origin.need(name, what);
         }
     }
     let mut fields = Vec::new();
@@ -91,11 +90,16 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
         });
     };
     add("messages", messages);
+    let choice = given("tool_choice").and_then(|raw| tool_choice(raw, &mut origin));
+    // Where there are no functions, most providers refuse to be told how to call them.
     if let Some(tools) = tools(given("tools"), &mut origin)? {
         add("tools", tools);
-    }
-    if let Some(choice) = given("tool_choice").and_then(|raw| tool_choice(raw, &mut origin)) {
-        add("tool_choice", choice);
+        for (name, value) in [
+            ("tool_choice", choice),
+            ("parallel_tool_calls", given("parallel_tool_calls").map(str::to_owned)),
+        ] {
+            value.into_iter().for_each(|value| add(name, value));
+        }
     }
     if let Some(raw) = given("max_output_tokens") {
         add("max_tokens", raw.to_owned());
@@ -124,13 +128,15 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
     if let Some(top) = top {
         add("top_logprobs", top.to_owned());
     }
-    let left_out = |name: &&&str| given(name).is_some_and(|raw| !json::says_nothing(raw));
-    origin.left_out = LEFT_OUT.iter().filter(left_out).copied().collect();
-    let others = request.0.iter().filter(|(name, raw)| !KNOWN.contains(&name.as_ref()) && *raw != "null");
-    fields.extend(
-        others.map(|(name, value)| Field { name: name.clone(), value: (*value).into() }.into_owned()),
-    );
-    origin.body = whole(request);
+    let left_out =
+        |name: &&&str| given(name).is_some_and(|raw| !json::says_nothing(raw) && raw != "\"disabled\"");
+    origin.left_out = LEFT_OUT.iter().filter(left_out).map(|name| (*name).to_owned()).collect();
+    let is_new = |field: &&Field<'_>| {
+        !KNOWN.contains(&field.name.as_ref()) && !fields.iter().any(|known| known.name == field.name)
+    };
+    let others: Vec<_> =
+        origin.fields.iter().filter(is_new).filter(|field| field.value != "null").cloned().collect();
+    fields.extend(others);
     Ok(Chat {
         model,
         stream,
@@ -139,20 +145,7 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
         provider_options: crate::chat::provider_options(request),
         fields,
         origin: Some(Arc::new(origin)),
-        native: None,
     })
-}
-
-/// The request, for those who speak its API: without what is ours.
-fn whole(request: &Members<'_>) -> String {
-    let mut out = Vec::from(b"{");
-    let ours = ["model", "stream", "stream_options", "provider_options"];
-    for (name, value) in request.0.iter().filter(|(name, _)| !ours.contains(&name.as_ref())) {
-        key(name, &mut out);
-        out.extend_from_slice(value.as_bytes());
-    }
-    out.push(b'}');
-    text(out)
 }
 
 /// Functions get their wrapper; everything else is noted.
@@ -178,8 +171,8 @@ fn tools(raw: Option<&str>, origin: &mut Origin) -> Result<Option<String>, Reque
                     match inner.find("type").and_then(json::word).as_deref() {
                         Some("function") => write_function(&inner, Some(&name), place, &mut out)?,
                         kind => {
-                            let what = format!("the hosted tool \"{}\"", kind.unwrap_or_default());
-                            origin.needs.push(Need { place, what });
+                            let kind = kind.unwrap_or_default();
+                            origin.need(place, format!("the hosted tool \"{kind}\""));
                         }
                     }
                 }
@@ -187,10 +180,9 @@ fn tools(raw: Option<&str>, origin: &mut Origin) -> Result<Option<String>, Reque
             "" => return Err(RequestError::Malformed { place, expected: "a tool with a type" }),
             "custom" => {
                 let name = tool.find("name").and_then(json::word).unwrap_or_default();
-                let what = format!("the tool \"{name}\" that takes free text (\"custom\")");
-                origin.needs.push(Need { place, what });
+                origin.need(place, format!("the tool \"{name}\" that takes free text (\"custom\")"));
             }
-            kind => origin.needs.push(Need { place, what: format!("the hosted tool \"{kind}\"") }),
+            kind => origin.need(place, format!("the hosted tool \"{kind}\"")),
         }
     }
     out.push(b']');
@@ -287,8 +279,7 @@ fn tool_choice(raw: &str, origin: &mut Origin) -> Option<String> {
             ))
         }
         kind => {
-            let what = format!("the hosted tool \"{kind}\"");
-            origin.needs.push(Need { place: "tool_choice".to_owned(), what });
+            origin.need("tool_choice", format!("the hosted tool \"{kind}\""));
             None
         }
     }

@@ -20,7 +20,7 @@
 //! efforts and budgets, stop sequences, `user` and `cache_control` are translated; signed reasoning goes back
 //! as thinking blocks. `n`, audio, video, `logprobs` and JSON without a schema cannot be expressed and are
 //! refused; the rest is dropped and named. What a client says in the words of this API goes on as it came
-//! ([`Native`]), but for what other providers left in the conversation.
+//! ([`Origin`]), but for what other providers left in the conversation.
 //!
 //! Source: <https://docs.claude.com/en/api/messages>, "Streaming messages"
 
@@ -34,8 +34,7 @@ mod wire;
 use url::Url;
 
 use super::{AnyDialect, Auth, Decoder, Dialect, Outgoing, Quirks, Target, outgoing};
-use crate::chat::native::Native;
-use crate::chat::{Chat, RequestError};
+use crate::chat::{Chat, Origin, RequestError, Tongue};
 use crate::framing::Framing;
 
 /// The dialect's value: its fields are the quirks of a provider.
@@ -81,19 +80,19 @@ impl Dialect for Anthropic {
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
-        match &chat.native {
-            Some(native) => native::request(self, target, chat, native),
+        match chat.said_in(Tongue::Messages) {
+            Some(origin) => Ok(native::request(self, target, chat, origin)),
             None => request::request(self, target, chat),
         }
     }
 
-    fn speaks_messages(&self) -> bool {
-        true
+    fn speaks(&self) -> Option<Tongue> {
+        Some(Tongue::Messages)
     }
 
-    fn count_tokens(&self, target: &Target<'_>, native: &Native) -> Option<Outgoing> {
+    fn count_tokens(&self, target: &Target<'_>, origin: &Origin) -> Option<Outgoing> {
         match self.host {
-            Host::Direct => Some(native::count_tokens(target, native)),
+            Host::Direct => Some(native::count_tokens(target, origin)),
             Host::Vertex => None,
         }
     }

@@ -23,8 +23,13 @@ pub(super) fn field<'a>(
             let effort = effort(chat)?;
             Some(("reasoning_effort", Cow::Owned(format!("\"{effort}\""))))
         }
-        "messages" if dialect.additions => Some((name, without(value, &["content_parts"]))),
-        "messages" => Some((name, without(value, &["content_parts", "cache_control"]))),
+        "top_k" if !dialect.top_k => None,
+        "messages" => {
+            let names: &[&str] =
+                if dialect.additions { &["content_parts"] } else { &["content_parts", "cache_control"] };
+            let known = without(value, names);
+            Some((name, results_in_words(&known).map_or(known, Cow::Owned)))
+        }
         "tools" if !dialect.additions => Some((name, without(value, &["cache_control"]))),
         _ => Some((name, Cow::Borrowed(value))),
     }
@@ -50,6 +55,52 @@ fn without<'a>(list: &'a str, names: &[&str]) -> Cow<'a, str> {
     let mut out = Vec::with_capacity(list.len());
     write_without(list, names, &mut out);
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// The messages with results of tools in words, which is all that most providers take there: images and files follow
+/// as the user's, once all calls are answered. `None` if there are none.
+fn results_in_words(list: &str) -> Option<String> {
+    let messages: Vec<(&str, Members<'_>)> =
+        json::elements(list).into_iter().map(|raw| (raw, Members::of(raw))).collect();
+    if messages.iter().all(|(_, message)| parts_of_result(message).1.is_empty()) {
+        return None;
+    }
+    let mut out: Vec<Cow<'_, str>> = Vec::with_capacity(messages.len() + 1);
+    let mut waiting: Vec<&str> = Vec::new();
+    for (raw, message) in &messages {
+        if !is_result(message) {
+            out.extend(said_by_user(&std::mem::take(&mut waiting)));
+        }
+        let (words, media) = parts_of_result(message);
+        if media.is_empty() {
+            out.push(Cow::Borrowed(*raw));
+            continue;
+        }
+        waiting.extend(media);
+        let content = if words.is_empty() { "\"\"".to_owned() } else { format!("[{}]", words.join(",")) };
+        let mut told = Vec::new();
+        json::write_merged(raw, &format!("{{\"content\":{content}}}"), &mut told);
+        out.push(Cow::Owned(String::from_utf8_lossy(&told).into_owned()));
+    }
+    out.extend(said_by_user(&waiting));
+    Some(format!("[{}]", out.join(",")))
+}
+
+fn is_result(message: &Members<'_>) -> bool {
+    message.find("role") == Some("\"tool\"")
+}
+
+/// The parts of a tool's result: its texts, and everything else.
+fn parts_of_result<'a>(message: &Members<'a>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let parts = message.find("content").filter(|raw| is_result(message) && raw.starts_with('['));
+    let parts = parts.map(json::elements).unwrap_or_default().into_iter();
+    parts.partition(|raw| Members::of(raw).find("type") == Some("\"text\""))
+}
+
+/// A message of the user's, if there is anything to say.
+fn said_by_user<'a>(parts: &[&str]) -> Option<Cow<'a, str>> {
+    let message = || format!("{{\"role\":\"user\",\"content\":[{}]}}", parts.join(","));
+    (!parts.is_empty()).then(|| Cow::Owned(message()))
 }
 
 /// A list of parts; a text that stood in a list for its marker alone needs none, which not all providers take.
@@ -88,4 +139,37 @@ fn write_without(list: &str, names: &[&str], out: &mut Vec<u8>) {
         out.extend_from_slice(if first { b"{}" } else { b"}" });
     }
     out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_follow_once_all_calls_are_answered() {
+        let image = r#"{"type":"image_url","image_url":{"url":"u"}}"#;
+        let text = r#"{"type":"text","text":"t"}"#;
+        let list = format!(
+            r#"[{{"role":"tool","tool_call_id":"a","content":[{text},{image}]}},{{"role":"tool","tool_call_id":"b","content":[{image}]}},{{"role":"tool","tool_call_id":"c","content":"x"}},{{"role":"assistant","content":"y"}}]"#
+        );
+        let expect = format!(
+            r#"[{{"role":"tool","tool_call_id":"a","content":[{text}]}},{{"role":"tool","tool_call_id":"b","content":""}},{{"role":"tool","tool_call_id":"c","content":"x"}},{{"role":"user","content":[{image},{image}]}},{{"role":"assistant","content":"y"}}]"#
+        );
+        assert_eq!(results_in_words(&list), Some(expect));
+        let words =
+            format!(r#"[{{"role":"tool","content":[{text}]}},{{"role":"user","content":[{image}]}}]"#);
+        assert_eq!(results_in_words(&words), None);
+    }
+
+    #[test]
+    fn what_a_provider_does_not_take_is_named() {
+        let body = br#"{"model":"m","top_k":5,"max_tokens":9,"messages":[{"role":"user","content":"a"}]}"#;
+        let chat = crate::api::messages::read(body).unwrap();
+        let url = url::Url::parse("https://host.example/v1").unwrap();
+        let target = crate::dialect::Target { provider: "p", base_url: &url, model: "m" };
+        let plain = OpenAiChat::PLAIN;
+        for (dialect, dropped) in [(plain, &[][..]), (OpenAiChat { top_k: false, ..plain }, &["top_k"])] {
+            assert_eq!(super::super::request::request(&dialect, &target, &chat).dropped, dropped);
+        }
+    }
 }

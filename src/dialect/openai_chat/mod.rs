@@ -36,6 +36,8 @@ pub struct OpenAiChat {
     pub additions: bool,
     /// Newer models take `max_completion_tokens` and refuse `max_tokens`.
     pub newer_limit: bool,
+    /// Whether `top_k` is taken, which clients of other APIs may send. OpenAI and others refuse it.
+    pub top_k: bool,
 }
 
 /// Where chat completions are asked for, below the base URL.
@@ -76,6 +78,7 @@ impl OpenAiChat {
         finish_optional: false,
         additions: false,
         newer_limit: false,
+        top_k: true,
     };
 
     /// The dialect as an entry of the table holds it.

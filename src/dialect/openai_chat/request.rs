@@ -12,11 +12,10 @@ use crate::json::{self, Field, Members};
 
 /// Builds the request, without keys.
 pub(super) fn request(dialect: &OpenAiChat, target: &Target<'_>, chat: &Chat) -> Outgoing {
-    let body = body(dialect, target.model, chat);
-    Outgoing::post(
-        &endpoint(dialect.path, target.base_url, target.model),
-        chat.with_options(target.provider, body),
-    )
+    let mut dropped = Vec::new();
+    let body = body(dialect, target.model, chat, &mut dropped);
+    let url = endpoint(dialect.path, target.base_url, target.model);
+    Outgoing::post(&url, chat.with_options(target.provider, body)).without(dropped)
 }
 
 fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
@@ -37,7 +36,7 @@ fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
     url
 }
 
-fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Vec<u8> {
+fn body(dialect: &OpenAiChat, model: &str, chat: &Chat, dropped: &mut Vec<String>) -> Vec<u8> {
     let size: usize = chat.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum();
     let mut out = Vec::with_capacity(size + model.len() + 96);
     out.extend_from_slice(b"{\"model\":");
@@ -55,11 +54,14 @@ fn body(dialect: &OpenAiChat, model: &str, chat: &Chat) -> Vec<u8> {
         out.push(b'}');
     }
     for Field { name, value } in &chat.fields {
-        let (name, value): (&str, Cow<'_, str>) = match &chat.native {
+        let (name, value): (&str, Cow<'_, str>) = match &chat.origin {
             None => (name, Cow::Borrowed(value)),
             Some(_) => match foreign::field(dialect, chat, name, value) {
                 Some(field) => field,
-                None => continue,
+                None => {
+                    dropped.push(name.to_string());
+                    continue;
+                }
             },
         };
         out.push(b',');
@@ -195,7 +197,7 @@ mod tests {
     #[track_caller]
     fn check(dialect: OpenAiChat, chat: &str, expect: &str) {
         let chat = Chat::read(chat.as_bytes()).unwrap();
-        let body = body(&dialect, "m", &chat);
+        let body = body(&dialect, "m", &chat, &mut Vec::new());
         assert_eq!(std::str::from_utf8(&body).unwrap(), expect);
     }
 

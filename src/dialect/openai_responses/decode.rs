@@ -7,7 +7,9 @@ use super::shape::{annotation, audio, detail, field, logprobs, other};
 use crate::dialect::beside;
 use crate::dialect::payload::Reader;
 use crate::dialect::{DecodeError, Decoder, envelope};
-use crate::event::{Delta, Fault, FaultCode, Heard, Repair, Repairs, Said, Scope, ToolFragment, Usage};
+use crate::event::{
+    Delta, Fault, FaultCode, Heard, ITEM_ID, Repair, Repairs, Said, Scope, ToolFragment, Usage,
+};
 use crate::framing::Frame;
 use crate::json::{self, Field, Members};
 
@@ -550,7 +552,7 @@ impl State {
 /// The item's own id, for clients that speak this API.
 fn item_id<'a>(item: &Members<'a>) -> Option<Field<'a>> {
     let id = item.find("id").filter(|raw| raw.starts_with('"') && json::word(raw).is_some())?;
-    Some(field(Cow::Borrowed("item_id"), id))
+    Some(field(Cow::Borrowed(ITEM_ID), id))
 }
 
 fn item_of<'a>(event: &Members<'a>) -> Result<&'a str, DecodeError> {

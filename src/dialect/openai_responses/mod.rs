@@ -17,7 +17,8 @@
 //! | `response.incomplete` | finish by `incomplete_details.reason`; without a known one `length` |
 //! | `response.failed`, `error` | a fault |
 //!
-//! The id of a message is carried beside the choice, that of a call on the call, as `item_id`.
+//! The id of a message is carried beside the choice, that of a call on the call, for clients of this API
+//! ([`ITEM_ID`](crate::event::ITEM_ID)).
 //!
 //! Events that are `done` say all of it again: they add what was not heard yet, and never repeat. Items are
 //! told apart by `item_id`, else by `output_index`, because servers omit or change either. Members of the
@@ -34,8 +35,8 @@
 //! reasoning is asked for where the client sends `reasoning` without `exclude`: some accounts may not have
 //! one, so `reasoning_effort` alone does not.
 //!
-//! A client that speaks this API itself has its request passed on as it is, but for the model, and with reasoning
-//! that was packed for it as it was.
+//! A client that speaks this API itself has its request passed on as it is, but for the model, with reasoning that
+//! was packed for it as it was, and without what only other providers know: see `heal`.
 //!
 //! Refused: `n`, `stop`, audio, video, free-text tools in the form of chat completions (their calls have no
 //! place in the answer), images in an assistant's message. Dropped and named: `seed`, penalties,
@@ -46,6 +47,7 @@
 
 mod decode;
 mod family;
+mod heal;
 mod items;
 mod native;
 mod request;
@@ -55,7 +57,7 @@ mod wire;
 use url::Url;
 
 use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target};
-use crate::chat::{Chat, RequestError};
+use crate::chat::{Chat, RequestError, Tongue};
 use crate::framing::Framing;
 
 /// The dialect's value: its fields are the quirks of a provider.
@@ -91,14 +93,14 @@ impl Dialect for OpenAiResponses {
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
-        match &chat.origin {
-            Some(origin) => native::request(self, target, chat, origin),
+        match chat.said_in(Tongue::Responses) {
+            Some(origin) => Ok(native::request(self, target, chat, origin)),
             None => request::request(self, target, chat),
         }
     }
 
-    fn speaks_responses(&self) -> bool {
-        true
+    fn speaks(&self) -> Option<Tongue> {
+        Some(Tongue::Responses)
     }
 
     fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {

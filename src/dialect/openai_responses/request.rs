@@ -554,7 +554,7 @@ fn search_options(raw: &str) -> Vec<Field<'_>> {
 }
 
 /// The id of a call in the length that the API takes: ids of other providers may be longer.
-fn call_id(id: &str) -> Cow<'_, str> {
+pub(super) fn call_id(id: &str) -> Cow<'_, str> {
     if id.len() <= CALL_ID_LIMIT {
         return Cow::Borrowed(id);
     }

@@ -111,6 +111,9 @@ const OTHERS: &[&str] = &[
     "container_upload",
 ];
 
+/// What a call may have.
+const CALL: &[&str] = &["type", "id", "name", "input", "cache_control", "caller", "toolset_name"];
+
 /// A block of an answer.
 enum Block<'a> {
     /// A thought with its signature; one that was cut has none.
@@ -438,7 +441,14 @@ impl<'a> Conversation<'a> {
     /// Checks a block; gives the id of the call that it answers.
     fn block(&mut self, place: &str, block: &'a Value, waiting: &[&str]) -> Result<Option<&'a str>, Refused> {
         match text(block, "type").unwrap_or_default() {
-            "text" => check_words(text(block, "text").unwrap_or_default())?,
+            "text" => {
+                check_words(text(block, "text").unwrap_or_default())?;
+                for (at, citation) in list(block.get("citations")).iter().enumerate() {
+                    must(text(citation, "encrypted_index") != Some(""), || {
+                        format!("{place}.text.citations.{at}: Invalid `encrypted_index` in `citation`")
+                    })?;
+                }
+            }
             "thinking" => {
                 let signature = text(block, "signature");
                 let signature = signature
@@ -453,6 +463,7 @@ impl<'a> Conversation<'a> {
                 })?;
             }
             "tool_use" => {
+                check_members(place, block, CALL)?;
                 let id = text(block, "id").unwrap_or_default();
                 let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
                 must(!id.is_empty() && id.chars().all(fits), || {
@@ -480,6 +491,16 @@ impl<'a> Conversation<'a> {
             })?,
         }
         Ok(None)
+    }
+}
+
+/// Refuses a block with members that the API does not know.
+fn check_members(place: &str, block: &Value, known: &[&str]) -> Result<(), Refused> {
+    let kind = text(block, "type").unwrap_or_default();
+    let unknown = block.as_object().into_iter().flat_map(|block| block.keys());
+    match unknown.into_iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Refused::new(format!("{place}.{kind}.{name}: Extra inputs are not permitted"))),
+        None => Ok(()),
     }
 }
 

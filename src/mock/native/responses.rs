@@ -96,6 +96,17 @@ const FIELDS: &[&str] = &[
     "context_management",
 ];
 
+/// What items may have, by their type.
+const MEMBERS: &[(&str, &[&str])] = &[
+    ("message", &["type", "id", "status", "role", "content", "phase"]),
+    ("reasoning", &["type", "id", "summary", "content", "encrypted_content"]),
+    ("function_call", &["type", "id", "status", "call_id", "name", "namespace", "arguments"]),
+    ("function_call_output", &["type", "id", "status", "call_id", "output"]),
+];
+
+/// The longest id of a call.
+const CALL_ID_AT_MOST: usize = 64;
+
 /// An item of the output: what it is called, and what it says.
 enum Item<'a> {
     Reasoning(&'a Choice),
@@ -413,10 +424,22 @@ fn check(items: &[Value], body: &Value) -> Result<(), Refused> {
     }
     let stores = body.get("store").and_then(Value::as_bool) != Some(false);
     let (mut open, mut thought) = (Vec::new(), false);
-    for item in items {
+    for (at, item) in items.iter().enumerate() {
+        let kind = text(item, "type").unwrap_or("message");
+        let known = MEMBERS.iter().find(|(known, _)| *known == kind).map(|(_, members)| *members);
+        for name in item.as_object().into_iter().flat_map(|item| item.keys()) {
+            must(known.is_none_or(|known| known.contains(&name.as_str())), || {
+                format!("Unknown parameter: 'input[{at}].{name}'.")
+            })?;
+        }
         let id = text(item, "id").unwrap_or_default();
         let call = text(item, "call_id").unwrap_or_default();
-        match text(item, "type").unwrap_or("message") {
+        must(call.len() <= CALL_ID_AT_MOST, || {
+            format!(
+                "Invalid 'input[{at}].call_id': string too long. Expected a string with maximum length {CALL_ID_AT_MOST}."
+            )
+        })?;
+        match kind {
             "reasoning" => {
                 thought = true;
                 match text(item, "encrypted_content") {

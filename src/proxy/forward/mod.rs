@@ -47,7 +47,6 @@ use super::plan::retry_after;
 use super::retry::blames_target;
 use super::told::Told;
 use super::{App, Current, upstream};
-use crate::api::Api;
 use crate::config::Upstream;
 use crate::dialect::envelope;
 use crate::error::{Error, Refusal};
@@ -93,7 +92,7 @@ async fn forward(app: Arc<App>, endpoint: &'static Endpoint, given: Given, reque
     let mut watch = watch(&app.shared, &head);
     match answer(&app, endpoint, given, &head, body, &mut watch).await {
         Ok(response) => response,
-        Err(error) => refuse(&app.shared, &mut watch, &error, Api::default()),
+        Err(error) => refuse(&app.shared, &mut watch, error),
     }
 }
 

@@ -118,6 +118,20 @@ impl Limiter {
         }
     }
 
+    /// Lets a request pass that takes no place: it counts as one of its key's. What is refused elsewhere stays
+    /// counted here.
+    pub(super) async fn pass(&self, key: &Party) -> Result<(), Limited> {
+        self.lock().state.pass(key, Instant::now())?;
+        let Some(store) = &self.store else { return Ok(()) };
+        let charges: Vec<Charge> = Charge::all(Of::Key, key, 1.0, 0.0).collect();
+        match store.take(&charges).await {
+            Some(Err((_, retry_after))) => {
+                Err(Limited { limit: Limit::Key, excess: Excess::Requests, retry_after })
+            }
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
     /// The places in this process.
     async fn wait(
         self: &Arc<Self>,

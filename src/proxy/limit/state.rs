@@ -160,6 +160,14 @@ impl State {
         Ok(())
     }
 
+    /// Counts a request of a key's that is no answer, and takes no place.
+    pub(super) fn pass(&mut self, key: &Party, now: Instant) -> Result<(), Limited> {
+        let limits = KeyLimits { streams: None, tokens_per_minute: None, ..key.limits };
+        self.check_key(&Party { name: key.name.clone(), limits }, 0, now)?;
+        usage(&mut self.keys, &key.name).requests.take(1.0);
+        Ok(())
+    }
+
     /// Asks a provider once more, from the place that the answer has there.
     pub(super) fn ask_again(&mut self, party: &Party, now: Instant) -> Result<(), Limited> {
         let limits = KeyLimits { streams: None, tokens_per_minute: None, ..party.limits };

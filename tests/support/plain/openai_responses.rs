@@ -255,14 +255,7 @@ impl Reading {
             }
             _ => return,
         };
-        // The item's own id stands beside the choice, or on a call that has another.
-        if raw["id"].as_str().is_some_and(|id| !id.is_empty()) {
-            match place {
-                Place::Delta(0) => self.plain.keep(Place::Choice(0), "item_id", &raw["id"]),
-                _ if says(&raw["call_id"]) => self.plain.keep(place, "item_id", &raw["id"]),
-                _ => {}
-            }
-        }
+        // The item's own id is for clients of this API alone.
         for (name, value) in raw.as_object().unwrap() {
             if !known.split_whitespace().any(|known| known == name) {
                 self.plain.keep(place, name, value);

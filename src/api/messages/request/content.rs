@@ -1,31 +1,31 @@
 //! Messages and their blocks, in the words of chat completions.
 
-use std::borrow::Cow;
-use std::fmt::Display;
-
 use super::settings::marker;
 use super::{given, kind, malformed, member, object, text_member};
-use crate::api::messages::seal::{self, Sealed};
-use crate::chat::RequestError;
+use crate::chat::sealed::{self, Kind};
+use crate::chat::{Origin, RequestError, Said};
 use crate::json::{self, Members};
+use std::borrow::Cow;
 
-const ONLY_HERE: &str =
-    "only providers that speak Anthropic's Messages API can read it. Leave it out, or ask one of them.";
 const BLOCKS: &str = "a string or a list of blocks";
 
 /// The chat's messages as they are written.
-#[derive(Debug, Default)]
-pub(super) struct Messages {
+#[derive(Debug)]
+pub(super) struct Messages<'o> {
+    /// Is told where the messages were said, and what no other API can say.
+    origin: &'o mut Origin,
     /// A list that is not closed.
     out: Vec<u8>,
-    /// The first thing that no other API can say.
-    only_here: Option<RequestError>,
     /// How many items of reasoning there were.
     thoughts: u32,
+    /// There was something beside instructions.
+    said: bool,
 }
 
 /// A part of a message's content.
 struct Part {
+    /// Where it stands.
+    place: String,
     /// JSON text.
     raw: Vec<u8>,
     /// The text that the part is: JSON text.
@@ -45,14 +45,22 @@ struct Turn<'a> {
     marker: Option<&'a str>,
 }
 
-impl Messages {
-    /// The messages as JSON text, and why no provider of another API can read them.
-    pub(super) fn finish(mut self) -> (Vec<u8>, Option<RequestError>) {
+impl<'o> Messages<'o> {
+    pub(super) fn new(origin: &'o mut Origin) -> Messages<'o> {
+        Messages { origin, out: Vec::new(), thoughts: 0, said: false }
+    }
+
+    /// The messages as JSON text.
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, RequestError> {
+        // What only others can read is something.
+        if !self.said && self.origin.needs.is_empty() {
+            return Err(RequestError::WrongType("messages", "a list with something in it"));
+        }
         if self.out.is_empty() {
             self.out.push(b'[');
         }
         self.out.push(b']');
-        (self.out, self.only_here)
+        Ok(self.out)
     }
 
     /// What the model is told about its task.
@@ -61,7 +69,7 @@ impl Messages {
             return Ok(());
         }
         let parts = self.texts(raw, "system")?;
-        self.message("system", &parts);
+        self.message("system", "system".to_owned(), parts);
         Ok(())
     }
 
@@ -76,7 +84,7 @@ impl Messages {
                 Some("assistant") => self.assistant(content, &place)?,
                 Some("system") => {
                     let parts = self.texts(content, &format!("{place}.content"))?;
-                    self.message("system", &parts);
+                    self.message("system", place, parts);
                 }
                 Some(_) | None => return Err(malformed(format!("{place}.role"), "user or assistant")),
             }
@@ -88,7 +96,7 @@ impl Messages {
         let mut parts = Vec::new();
         for (place, block) in blocks(raw, place)? {
             match kind(&block).as_ref() {
-                "text" => parts.extend(text_part(&block, &place)?),
+                "text" => parts.extend(text_part(&block, place)?),
                 _ => return Err(malformed(place, "a block of type text")),
             }
         }
@@ -100,24 +108,27 @@ impl Messages {
         let mut parts = Vec::new();
         for (place, block) in blocks(raw, &format!("{place}.content"))? {
             if kind(&block) == "tool_result" {
-                self.result(&block, &place, &mut parts)?;
+                self.result(&block, place, &mut parts)?;
             } else {
-                self.part(&block, &place, &mut parts)?;
+                self.part(&block, place, &mut parts)?;
             }
         }
-        if !parts.is_empty() {
-            self.message("user", &parts);
-        }
+        self.message("user", place.to_owned(), parts);
         Ok(())
     }
 
     /// A block of the user's, or of a tool's result.
-    fn part(&mut self, block: &Members<'_>, place: &str, parts: &mut Vec<Part>) -> Result<(), RequestError> {
+    fn part(
+        &mut self,
+        block: &Members<'_>,
+        place: String,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), RequestError> {
         match kind(block).as_ref() {
             "text" => parts.extend(text_part(block, place)?),
-            "image" => match source(block, place)? {
-                Some(url) => parts.push(Part::of("image_url", "url", &url, None, marker(block))),
-                None => self.only_here(format!("{place}.source")),
+            "image" => match source(block, &place)? {
+                Some(url) => parts.push(Part::of(place, "image_url", ("url", &url), None, marker(block))),
+                None => self.origin.need(format!("{place}.source"), "an image by its file_id"),
             },
             "document" => self.document(block, place, parts)?,
             "search_result" => {
@@ -132,10 +143,10 @@ impl Messages {
                         return Err(malformed(place, "a block of type text"));
                     }
                 }
-                parts.push(Part::text(&format!("{head}{}", texts.join("\n")), marker(block)));
+                parts.push(Part::text(place, &format!("{head}{}", texts.join("\n")), marker(block)));
             }
             "" => return Err(malformed(place, "a block with a type")),
-            kind => self.only_here(format!("{place} ({kind})")),
+            kind => self.origin.need(place, format!("the block \"{kind}\"")),
         }
         Ok(())
     }
@@ -143,7 +154,7 @@ impl Messages {
     fn document(
         &mut self,
         block: &Members<'_>,
-        place: &str,
+        place: String,
         parts: &mut Vec<Part>,
     ) -> Result<(), RequestError> {
         let title = block.find("title").and_then(json::word);
@@ -153,17 +164,21 @@ impl Messages {
                 let data = inner.find("data").and_then(json::string);
                 let data = data.ok_or_else(|| malformed(format!("{place}.source.data"), "a string"))?;
                 let text = title.map_or_else(|| data.to_string(), |title| format!("{title}\n\n{data}"));
-                parts.push(Part::text(&text, marker(block)));
+                parts.push(Part::text(place, &text, marker(block)));
             }
             "content" => {
                 let content = given(&inner, "content").unwrap_or_default();
                 for (place, block) in blocks(content, &format!("{place}.source.content"))? {
-                    self.part(&block, &place, parts)?;
+                    self.part(&block, place, parts)?;
                 }
             }
-            _ => match source(block, place)? {
-                Some(url) => parts.push(Part::of("file", "file_data", &url, title.as_deref(), marker(block))),
-                None => self.only_here(format!("{place}.source")),
+            _ => match source(block, &place)? {
+                Some(url) => {
+                    // What comes without a name is refused by those who take files.
+                    let name = title.as_deref().or(url.starts_with("data:").then_some("document.pdf"));
+                    parts.push(Part::of(place, "file", ("file_data", &url), name, marker(block)));
+                }
+                None => self.origin.need(format!("{place}.source"), "a file by its file_id"),
             },
         }
         Ok(())
@@ -174,7 +189,7 @@ impl Messages {
     fn result(
         &mut self,
         block: &Members<'_>,
-        place: &str,
+        place: String,
         parts: &mut Vec<Part>,
     ) -> Result<(), RequestError> {
         let id = block.find("tool_use_id").and_then(json::word);
@@ -182,7 +197,7 @@ impl Messages {
         let mut inner = Vec::new();
         let content = given(block, "content").unwrap_or("\"\"");
         for (place, block) in blocks(content, &format!("{place}.content"))? {
-            self.part(&block, &place, &mut inner)?;
+            self.part(&block, place, &mut inner)?;
         }
         let mut texts: Vec<Cow<'_, str>> = Vec::new();
         for part in &inner {
@@ -193,13 +208,13 @@ impl Messages {
         if given(block, "is_error") == Some("true") && !says_so {
             text = format!("Error: {text}");
         }
-        let out = self.begin("tool");
+        let out = self.begin("tool", Said { place, parts: Vec::new() });
         text_member("tool_call_id", &id, out);
         match marker(block) {
             None => text_member("content", &text, out),
             Some(marker) => {
                 member("content", "[", out);
-                out.extend_from_slice(&Part::text(&text, Some(marker)).raw);
+                out.extend_from_slice(&Part::text(String::new(), &text, Some(marker)).raw);
                 out.push(b']');
             }
         }
@@ -218,7 +233,7 @@ impl Messages {
                 "redacted_thinking" => self.redacted(&block, &mut turn),
                 "tool_use" => call(&block, &place, &mut turn.calls)?,
                 "" => return Err(malformed(place, "a block with a type")),
-                kind => self.only_here(format!("{place} ({kind})")),
+                kind => self.origin.need(place, format!("the block \"{kind}\"")),
             }
         }
         let Turn { text, reasoning, details, parts, calls, marker } = turn;
@@ -226,7 +241,7 @@ impl Messages {
         if text.is_empty() && reasoning.is_empty() && lists.iter().all(|(_, list)| list.is_empty()) {
             return Ok(());
         }
-        let out = self.begin("assistant");
+        let out = self.begin("assistant", Said { place: place.to_owned(), parts: Vec::new() });
         if text.is_empty() && lists.iter().any(|(name, list)| *name == "tool_calls" && !list.is_empty()) {
             member("content", "null", out);
         } else {
@@ -252,8 +267,8 @@ impl Messages {
         let text = block.find("thinking").and_then(json::word).unwrap_or_default();
         turn.reasoning.push_str(&text);
         let signature = block.find("signature").and_then(json::word).unwrap_or_default();
-        match seal::open(&signature) {
-            Some(Sealed::Reasoning(rest)) => {
+        match sealed::open(&signature) {
+            Some((Kind::Detail, rest)) => {
                 let rest = Members::of(&rest);
                 let is_summary = kind(&rest) == "reasoning.summary";
                 let out = next(&mut turn.details);
@@ -264,8 +279,8 @@ impl Messages {
                 text_member(if is_summary { "summary" } else { "text" }, &text, out);
                 out.push(b'}');
             }
-            Some(Sealed::Part(_)) => {}
-            None if signature.is_empty() || seal::is_sealed(&signature) => {}
+            Some((Kind::Details | Kind::Part, _)) => {}
+            None if signature.is_empty() || sealed::is_sealed(&signature) => {}
             None => {
                 let index = self.next_thought();
                 let out = next(&mut turn.details);
@@ -279,10 +294,11 @@ impl Messages {
 
     fn redacted(&mut self, block: &Members<'_>, turn: &mut Turn<'_>) {
         let data = block.find("data").and_then(json::word).unwrap_or_default();
-        match seal::open(&data) {
-            Some(Sealed::Reasoning(raw)) => next(&mut turn.details).extend_from_slice(raw.as_bytes()),
-            Some(Sealed::Part(raw)) => next(&mut turn.parts).extend_from_slice(raw.as_bytes()),
-            None if data.is_empty() || seal::is_sealed(&data) => {}
+        match sealed::open(&data) {
+            Some((Kind::Detail, raw)) => next(&mut turn.details).extend_from_slice(raw.as_bytes()),
+            Some((Kind::Part, raw)) => next(&mut turn.parts).extend_from_slice(raw.as_bytes()),
+            Some((Kind::Details, _)) => {}
+            None if data.is_empty() || sealed::is_sealed(&data) => {}
             None => {
                 let index = self.next_thought();
                 let out = next(&mut turn.details);
@@ -298,29 +314,32 @@ impl Messages {
         self.thoughts - 1
     }
 
-    fn only_here(&mut self, place: impl Display) {
-        self.only_here.get_or_insert_with(|| RequestError::unsupported(place, ONLY_HERE));
-    }
-
     /// Begins a message.
-    fn begin(&mut self, role: &str) -> &mut Vec<u8> {
+    fn begin(&mut self, role: &str, said: Said) -> &mut Vec<u8> {
+        self.said |= role != "system";
+        self.origin.places.push(said);
         let out = next(&mut self.out);
         out.push(b'{');
         text_member("role", role, out);
         out
     }
 
-    fn message(&mut self, role: &str, parts: &[Part]) {
-        let out = self.begin(role);
-        match parts {
+    /// Writes a message that says something.
+    fn message(&mut self, role: &str, place: String, parts: Vec<Part>) {
+        if parts.is_empty() {
+            return;
+        }
+        let places = parts.iter().map(|part| part.place.clone()).collect();
+        let out = self.begin(role, Said { place, parts: places });
+        match parts.as_slice() {
             [Part { text: Some(text), is_marked: false, .. }] => member("content", text, out),
             parts => {
-                member("content", "", out);
                 let mut list = Vec::new();
                 for part in parts {
                     next(&mut list).extend_from_slice(&part.raw);
                 }
-                out.extend_from_slice(if list.is_empty() { b"[" } else { &list });
+                member("content", "", out);
+                out.extend_from_slice(&list);
                 out.push(b']');
             }
         }
@@ -329,25 +348,31 @@ impl Messages {
 }
 
 impl Part {
-    fn text(text: &str, marker: Option<&str>) -> Part {
+    fn text(place: String, text: &str, marker: Option<&str>) -> Part {
         let mut raw = Vec::new();
         json::write_string(text, &mut raw);
-        Part::of_raw(&String::from_utf8_lossy(&raw), marker)
+        Part::of_raw(place, &String::from_utf8_lossy(&raw), marker)
     }
 
     /// Of a text that is JSON text.
-    fn of_raw(text: &str, marker: Option<&str>) -> Part {
+    fn of_raw(place: String, text: &str, marker: Option<&str>) -> Part {
         let mut raw = Vec::from(b"{\"type\":\"text\"");
         member("text", text, &mut raw);
         if let Some(marker) = marker {
             member("cache_control", marker, &mut raw);
         }
         raw.push(b'}');
-        Part { raw, text: Some(text.to_owned()), is_marked: marker.is_some() }
+        Part { place, raw, text: Some(text.to_owned()), is_marked: marker.is_some() }
     }
 
     /// A medium.
-    fn of(kind: &str, name: &str, url: &str, title: Option<&str>, marker: Option<&str>) -> Part {
+    fn of(
+        place: String,
+        kind: &str,
+        (name, url): (&str, &str),
+        title: Option<&str>,
+        marker: Option<&str>,
+    ) -> Part {
         let mut raw = Vec::from(b"{");
         text_member("type", kind, &mut raw);
         member(kind, "{", &mut raw);
@@ -360,7 +385,7 @@ impl Part {
             member("cache_control", marker, &mut raw);
         }
         raw.push(b'}');
-        Part { raw, text: None, is_marked: marker.is_some() }
+        Part { place, raw, text: None, is_marked: marker.is_some() }
     }
 }
 
@@ -385,10 +410,10 @@ fn string<'a>(block: &Members<'a>, name: &str, place: &str) -> Result<Cow<'a, st
 }
 
 /// A block of text, unless it is empty.
-fn text_part(block: &Members<'_>, place: &str) -> Result<Option<Part>, RequestError> {
+fn text_part(block: &Members<'_>, place: String) -> Result<Option<Part>, RequestError> {
     let raw = block.find("text").filter(|raw| raw.starts_with('"'));
     let raw = raw.ok_or_else(|| malformed(format!("{place}.text"), "a string"))?;
-    Ok((raw != "\"\"").then(|| Part::of_raw(raw, marker(block))))
+    Ok((raw != "\"\"").then(|| Part::of_raw(place, raw, marker(block))))
 }
 
 /// Where a medium is, as a URL; `None` if it is a file at the provider.

@@ -8,12 +8,8 @@ use std::sync::Arc;
 
 use content::Messages;
 
-use crate::chat::native::Native;
-use crate::chat::{self, Chat, RequestError};
+use crate::chat::{self, Chat, Origin, RequestError, Tongue};
 use crate::json::{self, Field, Members};
-
-/// What is ours in the body.
-const OURS: [&str; 3] = ["model", "stream", "provider_options"];
 
 /// Reads the body of a request.
 pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
@@ -21,16 +17,12 @@ pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
     let stream = chat::stream(&members)?;
     let model = chat::model(&members)?;
     chat::check_messages(&members)?;
-    let mut messages = Messages::default();
+    let mut origin = Origin::new(Tongue::Messages, &members);
+    let mut messages = Messages::new(&mut origin);
     messages.system(members.find("system").unwrap_or("null"))?;
     messages.read(members.find("messages").unwrap_or_default())?;
-    let (messages, only_in_content) = messages.finish();
-    let mut fields = vec![field("messages", messages)];
-    let only_in_settings = settings::read(&members, &mut fields)?;
-    let own = members.0.iter().filter(|(name, _)| !OURS.contains(&name.as_ref()));
-    let own =
-        own.map(|(name, value)| Field { name: name.clone(), value: Cow::Borrowed(*value) }.into_owned());
-    let native = Native { fields: own.collect(), only_here: only_in_settings.or(only_in_content) };
+    let mut fields = vec![field("messages", messages.finish()?)];
+    settings::read(&members, &mut fields, &mut origin)?;
     Ok(Chat {
         model,
         stream,
@@ -38,8 +30,7 @@ pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
         stream_options: None,
         provider_options: chat::provider_options(&members),
         fields,
-        origin: None,
-        native: Some(Arc::new(native)),
+        origin: Some(Arc::new(origin)),
     })
 }
 

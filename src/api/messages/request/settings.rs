@@ -1,19 +1,38 @@
 //! Everything beside the messages: limits, tools, reasoning, the form of the answer.
 
 use super::{field, given, kind, malformed, member, object, text_member};
-use crate::chat::RequestError;
+use crate::chat::{Origin, RequestError};
 use crate::json::{self, Field, Members};
 
 /// The longest name of a user that OpenAI takes.
 const USER_AT_MOST: usize = 64;
-const ONLY_HERE: &str =
-    "only providers that speak Anthropic's Messages API have it. Leave it out, or ask one of them.";
+/// Fields that are translated, needed, or read elsewhere.
+const KNOWN: &[&str] = &[
+    "messages",
+    "system",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "metadata",
+    "service_tier",
+    "mcp_servers",
+    "container",
+];
 
-/// Reads the settings into the fields of a chat. Returns why no provider of another API can be asked this.
+/// Reads the settings into the fields of a chat. What no provider of another API can have, and what is left out, is
+/// noted.
 pub(super) fn read(
     members: &Members<'_>,
     fields: &mut Vec<Field<'static>>,
-) -> Result<Option<RequestError>, RequestError> {
+    origin: &mut Origin,
+) -> Result<(), RequestError> {
     if let Some(raw) = given(members, "max_tokens") {
         let count = json::count(raw).filter(|&count| count > 0);
         let count = count.ok_or(RequestError::WrongType("max_tokens", "a positive integer"))?;
@@ -36,34 +55,46 @@ pub(super) fn read(
             fields.push(field("stop", raw.into()));
         }
     }
-    let only_here = tools(members, fields)?;
+    tools(members, fields, origin)?;
     reasoning(members, fields)?;
     format(members, fields)?;
+    let others = origin.fields.iter().filter(|field| !KNOWN.contains(&field.name.as_ref()));
+    let mut left_out: Vec<String> =
+        others.filter(|field| !field.says_nothing()).map(|field| field.name.to_string()).collect();
     let user = object(members, "metadata").find("user_id").and_then(json::string);
-    if let Some(user) = user.filter(|user| !user.is_empty() && user.len() <= USER_AT_MOST) {
-        let mut out = Vec::new();
-        json::write_string(&user, &mut out);
-        fields.push(field("user", out));
+    match user.filter(|user| !user.is_empty()) {
+        Some(user) if user.len() <= USER_AT_MOST => {
+            let mut out = Vec::new();
+            json::write_string(&user, &mut out);
+            fields.push(field("user", out));
+        }
+        Some(_) => left_out.push("metadata.user_id".to_owned()),
+        None => {}
     }
-    if given(members, "service_tier") == Some("\"standard_only\"") {
-        fields.push(field("service_tier", b"\"default\"".to_vec()));
+    match given(members, "service_tier") {
+        Some("\"standard_only\"") => fields.push(field("service_tier", b"\"default\"".to_vec())),
+        None | Some("\"auto\"") => {}
+        Some(_) => left_out.push("service_tier".to_owned()),
     }
-    let hosted = ["mcp_servers", "container"];
-    let hosted =
-        hosted.into_iter().find(|name| members.find(name).is_some_and(|raw| !json::says_nothing(raw)));
-    Ok(only_here.or_else(|| hosted.map(|name| RequestError::unsupported(name, ONLY_HERE))))
+    origin.left_out = left_out;
+    for (name, what) in [("mcp_servers", "MCP servers"), ("container", "a container")] {
+        if members.find(name).is_some_and(|raw| !json::says_nothing(raw)) {
+            origin.need(name, what);
+        }
+    }
+    Ok(())
 }
 
 fn tools(
     members: &Members<'_>,
     fields: &mut Vec<Field<'static>>,
-) -> Result<Option<RequestError>, RequestError> {
-    let Some(raw) = given(members, "tools") else { return Ok(None) };
+    origin: &mut Origin,
+) -> Result<(), RequestError> {
+    let Some(raw) = given(members, "tools") else { return Ok(()) };
     if !raw.starts_with('[') {
         return Err(RequestError::WrongType("tools", "a list of tools"));
     }
     let mut out = Vec::new();
-    let mut hosted = Vec::new();
     for (at, raw) in json::elements(raw).into_iter().enumerate() {
         let tool = Members::of(raw);
         match kind(&tool).as_ref() {
@@ -71,7 +102,7 @@ fn tools(
                 out.push(if out.is_empty() { b'[' } else { b',' });
                 function(&tool, at, &mut out)?;
             }
-            kind => hosted.push(format!("tools[{at}] ({kind})")),
+            kind => origin.need(format!("tools[{at}]"), format!("the hosted tool \"{kind}\"")),
         }
     }
     if !out.is_empty() {
@@ -79,7 +110,7 @@ fn tools(
         fields.push(field("tools", out));
         choice(members, fields)?;
     }
-    Ok((!hosted.is_empty()).then(|| RequestError::unsupported(hosted.join(", "), ONLY_HERE)))
+    Ok(())
 }
 
 fn function(tool: &Members<'_>, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
