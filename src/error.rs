@@ -80,6 +80,16 @@ pub enum Error {
         /// The provider.
         provider: String,
     },
+    /// The provider's: it goes on with no texts.
+    #[error(
+        "Provider {provider} has no text completions: it speaks {dialect}. Send messages to POST /v1/chat/completions, or ask a provider that speaks openai-chat."
+    )]
+    CompletesNothing {
+        /// The provider.
+        provider: String,
+        /// What it speaks instead.
+        dialect: &'static str,
+    },
     /// The provider's: it failed so often of late that it is left alone for a while.
     #[error("Provider {provider} failed too often of late; it is asked again in {} s.", seconds(*.retry_after))]
     Broken {
@@ -205,7 +215,7 @@ impl Error {
             Error::ProviderUnset { .. } => StatusCode::NOT_FOUND,
             Error::NoKey { .. } | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Error::ModelNotAllowed(_) | Error::ForeignHost | Error::ForeignOrigin => StatusCode::FORBIDDEN,
-            Error::CountsNothing { .. } => StatusCode::NOT_IMPLEMENTED,
+            Error::CountsNothing { .. } | Error::CompletesNothing { .. } => StatusCode::NOT_IMPLEMENTED,
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -223,6 +233,7 @@ impl Error {
             | Error::ContentType(_)
             | Error::BodyUnreadable
             | Error::CountsNothing { .. }
+            | Error::CompletesNothing { .. }
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::BodyTooLarge { .. } => ErrorType::RequestTooLarge,
             Error::NoSuchPath(_)
@@ -264,6 +275,7 @@ impl Error {
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
             | Error::CountsNothing { .. }
+            | Error::CompletesNothing { .. }
             | Error::Internal => HeaderMap::new(),
         }
     }
@@ -286,6 +298,7 @@ impl Error {
             Error::ProviderUnset { provider, .. }
             | Error::NoKey { provider, .. }
             | Error::CountsNothing { provider }
+            | Error::CompletesNothing { provider, .. }
             | Error::Broken { provider, .. }
             | Error::Limited(Limited { limit: Limit::Provider(provider), .. }) => {
                 body.provider = Some(provider);

@@ -11,7 +11,7 @@
 //!                  schema            manners         fault: damage      fault: wire      fault: reply
 //! ```
 //!
-//! A dialect of its own is a manner whose frames are made in `native`, where its requests are
+//! Text completions are the same, with texts in place of deltas (`texts`). A dialect of its own is a manner whose frames are made in `native`, where its requests are
 //! checked as well. The same request always gets the same bytes.
 
 mod answer;
@@ -33,6 +33,7 @@ mod request;
 mod schema;
 mod script;
 mod socket;
+mod texts;
 mod usage;
 mod voice;
 mod whole;
@@ -158,6 +159,9 @@ async fn route(
     let ticket = ledger.record(&parts, &body);
     if parts.method == Method::POST && path.ends_with("/chat/completions") {
         return reply::chat(&parts.headers, &body, reset, ticket).await;
+    }
+    if parts.method == Method::POST && path.ends_with("/completions") {
+        return reply::texts(&parts.headers, &body, reset, ticket).await;
     }
     if parts.method == Method::POST
         && let Some(native) = native::find(path)

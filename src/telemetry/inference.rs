@@ -29,6 +29,8 @@ const CHOICES_AT_MOST: usize = 128;
 /// What is known about one inference while it runs.
 pub(super) struct Inference {
     shared: Arc<Inner>,
+    /// The convention's name of what is done.
+    operation: &'static str,
     /// The provider's name in the config.
     provider: String,
     model: String,
@@ -97,6 +99,7 @@ impl Inference {
         parent: Context,
         received: Instant,
     ) -> Inference {
+        let operation = if route.chat.is_completion { "text_completion" } else { "chat" };
         let name = semconv::provider_name(route.provider);
         let host = route.url.host_str().unwrap_or_default().to_owned();
         let port = route.url.port_or_known_default().unwrap_or_default();
@@ -105,11 +108,11 @@ impl Inference {
         let asked = if capture.on_span() || capture.in_event() { asked(route, budget) } else { Vec::new() };
         let span = shared.tracer.as_ref().map(|tracer| {
             let mut attributes = vec![
-                KeyValue::new(semconv::OPERATION, "chat"),
+                KeyValue::new(semconv::OPERATION, operation),
                 KeyValue::new(semconv::ROUTE, route.chat.model.clone()),
             ];
-            // It names APIs of OpenAI's only.
-            if route.chat.native.is_none() {
+            // It names these two APIs of OpenAI's only.
+            if route.chat.native.is_none() && !route.chat.is_completion {
                 let api = if route.chat.origin.is_some() { "responses" } else { "chat_completions" };
                 attributes.push(KeyValue::new(semconv::API_TYPE, api));
             }
@@ -118,7 +121,7 @@ impl Inference {
                 attributes.extend(asked.iter().map(|(name, text)| KeyValue::new(*name, text.clone())));
             }
             let builder = tracer
-                .span_builder(format!("chat {}", route.model))
+                .span_builder(format!("{operation} {}", route.model))
                 .with_kind(SpanKind::Client)
                 .with_attributes(attributes);
             tracer.build_with_context(builder, &parent)
@@ -130,6 +133,7 @@ impl Inference {
         let of_provider = shared.metrics.provider(name);
         of_provider.active.add(1);
         Inference {
+            operation,
             provider: route.provider.to_owned(),
             model: route.model.to_owned(),
             host,
@@ -299,6 +303,7 @@ impl Inference {
 
     fn about<'a>(&'a self, response_model: Option<&'a str>) -> About<'a> {
         About {
+            operation: self.operation,
             provider: &self.of_provider.name,
             request_model: &self.model,
             response_model,
@@ -501,7 +506,7 @@ impl Inference {
             KeyValue::new(semconv::SERVER_PORT, i64::from(self.port)),
         ]);
         if self.is_rerouted {
-            span.update_name(format!("chat {}", self.model));
+            span.update_name(format!("{} {}", self.operation, self.model));
             attributes.push(KeyValue::new(semconv::FALLBACK, true));
         }
         let first = self.time_to_first();
@@ -544,7 +549,7 @@ impl Inference {
             record.set_event_name(semconv::DETAILS_EVENT);
             record.set_timestamp(SystemTime::now());
             record.set_trace_context(context.trace_id(), context.span_id(), Some(context.trace_flags()));
-            record.add_attribute(semconv::OPERATION, "chat");
+            record.add_attribute(semconv::OPERATION, self.operation);
             record.add_attribute(semconv::PROVIDER, self.of_provider.name.clone());
             record.add_attribute(semconv::REQUEST_MODEL, self.model.clone());
             for (name, text) in std::mem::take(&mut self.asked) {

@@ -104,6 +104,8 @@ pub(super) struct OfProvider {
 /// What an inference is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
+    /// The convention's name of what is done.
+    pub(super) operation: &'static str,
     /// The convention's name of the provider.
     pub(super) provider: &'a str,
     /// The model that was asked for.
@@ -168,7 +170,8 @@ impl Metrics {
         let response_model = about.response_model.map(|model| self.names.known(model, answered));
         let (host, port) = about.server;
         let key = format!(
-            "{}\0{request_model}\0{}\0{host}\0{port}",
+            "{}\0{}\0{request_model}\0{}\0{host}\0{port}",
+            about.operation,
             about.provider,
             response_model.unwrap_or_default()
         );
@@ -176,7 +179,7 @@ impl Metrics {
             return Arc::clone(series);
         }
         let mut attributes = vec![
-            KeyValue::new(semconv::OPERATION, "chat"),
+            KeyValue::new(semconv::OPERATION, about.operation),
             KeyValue::new(semconv::PROVIDER, about.provider.to_owned()),
             KeyValue::new(semconv::REQUEST_MODEL, request_model.to_owned()),
             KeyValue::new(semconv::SERVER_ADDRESS, host.to_owned()),
