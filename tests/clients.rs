@@ -77,6 +77,16 @@ fn python_speaks_the_responses_api() {
 }
 
 #[test]
+fn python_goes_on_with_texts() {
+    python("completions.py");
+}
+
+#[test]
+fn node_goes_on_with_texts() {
+    node("completions.mjs");
+}
+
+#[test]
 fn the_agents_sdk_runs_in_front_of_every_provider() {
     python("openai_agents.py");
 }

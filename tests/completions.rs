@@ -193,7 +193,7 @@ fn the_reader_is_strict() {
         ("T2", "\"text\":\"a\"", "\"text\":null"),
         ("T2", "\"text\":\"a\"", "\"delta\":{},\"text\":\"a\""),
         ("T5", "\"finish_reason\":\"stop\"", "\"finish_reason\":\"tool_calls\""),
-        ("T5", "\"finish_reason\":\"stop\"", "\"finish_reason\":null"),
+        ("T6", "\"finish_reason\":\"stop\"", "\"finish_reason\":null"),
         ("T5", "\"text\":\"\"", "\"text\":\"b\""),
         ("E3", ",\"total_tokens\":3", ""),
     ] {
