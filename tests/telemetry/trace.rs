@@ -221,7 +221,10 @@ impl Tree {
         assert!(!self.attempts.iter().any(gen_ai), "gen_ai is of the inference: {text}");
         if let Some(inference) = &self.inference {
             let model = inference.at("gen_ai.request.model").as_str().unwrap_or_default();
-            assert_eq!(inference.name, format!("chat {model}"), "{text}");
+            let is_text = self.server.at("http.route") == "/v1/completions";
+            let operation = if is_text { "text_completion" } else { "chat" };
+            assert_eq!(inference.at("gen_ai.operation.name"), operation, "{text}");
+            assert_eq!(inference.name, format!("{operation} {model}"), "{text}");
             let counted = inference.at("millpond.attempts").as_u64().unwrap_or_default();
             assert_eq!(counted, self.attempts.len() as u64, "attempts are counted: {text}");
         }
