@@ -35,7 +35,7 @@ impl Pipeline {
 
     /// So many choices were asked for: an answer that just ends is not complete without one of them.
     pub fn expecting(mut self, choices: usize) -> Pipeline {
-        self.normalizer.expect(choices);
+        self.normalizer.set_expected(choices);
         self
     }
 

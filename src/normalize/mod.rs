@@ -110,7 +110,7 @@ impl Normalizer {
     }
 
     /// So many choices were asked for.
-    pub fn expect(&mut self, choices: usize) {
+    pub fn set_expected(&mut self, choices: usize) {
         self.expected = choices.max(1);
     }
 
