@@ -99,6 +99,16 @@ pub enum Error {
         /// The provider.
         provider: String,
     },
+    /// The provider's: it goes on with no texts.
+    #[error(
+        "Provider {provider} has no text completions: it speaks {dialect}. Send messages to POST /v1/chat/completions, or ask a provider that speaks openai-chat."
+    )]
+    CompletesNothing {
+        /// The provider.
+        provider: String,
+        /// What it speaks instead.
+        dialect: &'static str,
+    },
     /// The provider's: it failed so often of late that it is left alone for a while.
     #[error("Provider {provider} failed too often of late; it is asked again in {} s.", seconds(*.retry_after))]
     Broken {
@@ -227,7 +237,9 @@ impl Error {
             Error::ModelNotAllowed(_) | Error::ModelUntold | Error::ForeignHost | Error::ForeignOrigin => {
                 StatusCode::FORBIDDEN
             }
-            Error::CountsNothing { .. } | Error::NotServed { .. } => StatusCode::NOT_IMPLEMENTED,
+            Error::CountsNothing { .. } | Error::CompletesNothing { .. } | Error::NotServed { .. } => {
+                StatusCode::NOT_IMPLEMENTED
+            },
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -248,6 +260,7 @@ impl Error {
             | Error::CountsNothing { .. }
             | Error::NotServed { .. }
             | Error::NoSuchProvider(_)
+            | Error::CompletesNothing { .. }
             | Error::NoSuchMethod(_) => ErrorType::InvalidRequest,
             Error::BodyTooLarge { .. } => ErrorType::RequestTooLarge,
             Error::NoSuchPath(_)
@@ -295,6 +308,7 @@ impl Error {
             | Error::ProviderUnset { .. }
             | Error::NoKey { .. }
             | Error::CountsNothing { .. }
+            | Error::CompletesNothing { .. }
             | Error::Internal => HeaderMap::new(),
         }
     }
@@ -320,6 +334,7 @@ impl Error {
             | Error::NoKey { provider, .. }
             | Error::CountsNothing { provider }
             | Error::NotServed { provider, .. }
+            | Error::CompletesNothing { provider, .. }
             | Error::Broken { provider, .. }
             | Error::Limited(Limited { limit: Limit::Provider(provider), .. }) => {
                 body.provider = Some(provider);

@@ -179,6 +179,18 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
+/// Appends an array of JSON texts.
+pub fn write_list<T: AsRef<str>>(items: &[T], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_raw(item.as_ref(), out);
+    }
+    out.push(b']');
+}
+
 /// Appends a number in decimal.
 pub fn write_number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

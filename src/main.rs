@@ -114,7 +114,7 @@ struct Normalize {
     /// The dialect of the recording
     #[arg(long, value_name = "NAME")]
     dialect: Option<String>,
-    /// What the client speaks: chat-completions, responses or messages
+    /// What the client speaks: chat-completions, responses, messages or completions
     #[arg(long, value_name = "NAME", default_value = "chat-completions")]
     api: String,
     /// Send the usage chunk, as if the client had asked for it
@@ -527,9 +527,11 @@ fn run_mock(args: &Mock) -> Result<ExitCode, Failure> {
 }
 
 fn run_normalize(args: &Normalize) -> Result<ExitCode, Failure> {
+    let (api, dialect) = (api(&args.api)?, dialect(args.provider.as_deref(), args.dialect.as_deref())?);
     let options = filter::Options {
-        dialect: dialect(args.provider.as_deref(), args.dialect.as_deref())?,
-        api: api(&args.api)?,
+        // A recording of the API itself, where the provider has it.
+        dialect: dialect.for_texts().filter(|_| api == Api::Completions).unwrap_or(dialect),
+        api,
         include_usage: args.include_usage,
         object: args.object,
         frame_limit: FRAME_LIMIT,

@@ -61,7 +61,7 @@ pub struct Routed<'a> {
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
-    /// The next message of a conversation.
+    /// The next message of a conversation, or how a text goes on.
     Chat(&'a Chat),
     /// Something that is passed on as it is.
     Forward {
@@ -76,6 +76,7 @@ impl<'a> Asked<'a> {
     /// The operation's name in telemetry.
     pub fn operation(&self) -> &'static str {
         match self {
+            Asked::Chat(chat) if chat.is_completion => "text_completion",
             Asked::Chat(_) => "chat",
             Asked::Forward { operation, .. } => operation,
         }

@@ -33,6 +33,12 @@ impl Pipeline {
         }
     }
 
+    /// So many choices were asked for: an answer that just ends is not complete without one of them.
+    pub fn expecting(mut self, choices: usize) -> Pipeline {
+        self.normalizer.set_expected(choices);
+        self
+    }
+
     /// Takes the next bytes of the body.
     pub fn push(&mut self, input: &[u8], sink: &mut dyn Sink) {
         if self.is_ended() {

@@ -88,6 +88,16 @@ fn python_asks_for_what_is_no_chat() {
 }
 
 #[test]
+fn python_goes_on_with_texts() {
+    python("completions.py");
+}
+
+#[test]
+fn node_goes_on_with_texts() {
+    node("completions.mjs");
+}
+
+#[test]
 fn the_agents_sdk_runs_in_front_of_every_provider() {
     python("openai_agents.py");
 }

@@ -346,6 +346,8 @@ const FORMS: &[&str] = &[
     r#"{"choices":[{"delta":{"content":"a"},"message":{"content":"a"}}]}"#,
     r#"{"choices":[{"delta":{"content":"a","content":"a"}}]}"#,
     r#"{"choices":[{"delta":{"content":"x"}}],"x":"a"}"#,
+    r#"{"id":"i","object":"text_completion","choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":null}]}"#,
+    r#"{"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-1]},"reasoning":"a"}],"usage":null}"#,
 ];
 
 /// Frames of one form, as providers send them: only the strings differ, and not always as expected.

@@ -4,6 +4,7 @@
 //! object. [`Api`] names them; an [`Encoder`] is what one request gets of it.
 
 pub mod chat_completions;
+pub mod completions;
 pub mod messages;
 pub mod responses;
 
@@ -22,6 +23,8 @@ pub enum Api {
     Responses,
     /// `POST /v1/messages`.
     Messages,
+    /// `POST /v1/completions`.
+    Completions,
 }
 
 /// Turns the events of one answer into what its client gets.
@@ -63,6 +66,11 @@ impl Api {
                 let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
                 Ok((chat, encoder))
             }
+            Api::Completions => {
+                let chat = completions::read(body)?;
+                let encoder = self.encoder(chat.stream, chat.include_usage, reasoning);
+                Ok((chat, encoder))
+            }
         }
     }
 
@@ -80,6 +88,8 @@ impl Api {
             (Api::Responses, false) => Box::new(responses::Object::default()),
             (Api::Messages, true) => Box::new(messages::Stream::default()),
             (Api::Messages, false) => Box::new(messages::Fold::default()),
+            (Api::Completions, true) => Box::new(completions::Stream::new(include_usage, reasoning)),
+            (Api::Completions, false) => Box::new(completions::Fold::new(reasoning)),
         }
     }
 
@@ -99,12 +109,15 @@ impl Api {
         ("chat-completions", Api::ChatCompletions),
         ("responses", Api::Responses),
         ("messages", Api::Messages),
+        ("completions", Api::Completions),
     ];
 
     /// Appends the body of an HTTP error.
     pub fn write_error(self, error: &ErrorBody<'_>, out: &mut Vec<u8>) {
         match self {
-            Api::ChatCompletions | Api::Responses => chat_completions::write_error(error, out),
+            Api::ChatCompletions | Api::Responses | Api::Completions => {
+                chat_completions::write_error(error, out)
+            }
             Api::Messages => messages::write_error(error, out),
         }
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Field, Members};
 
-/// A chat-completions request.
+/// A chat-completions request, or one for the continuation of a text.
 #[derive(Debug, Clone)]
 pub struct Chat {
     /// The model as the client named it.
@@ -33,6 +33,8 @@ pub struct Chat {
     pub provider_options: Option<String>,
     /// Everything else, in the client's order.
     pub fields: Vec<Field<'static>>,
+    /// A text is to be continued: there is a `prompt` in place of messages.
+    pub is_completion: bool,
     /// What it was before it was translated, if the client speaks another API.
     pub origin: Option<Arc<Origin>>,
 }
@@ -114,17 +116,32 @@ impl Chat {
     /// Reads a request body.
     pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
         let members = object(body)?;
-        let stream = stream(&members)?;
-        let model = model(&members)?;
+        let chat = Chat::of(&members)?;
         check_messages(&members)?;
+        Ok(chat)
+    }
+
+    /// Takes what is ours out of the members of a body, whatever is asked in it.
+    pub(crate) fn of(members: &Members<'_>) -> Result<Chat, RequestError> {
+        let stream = stream(members)?;
+        let model = model(members)?;
         let stream_options = members.find("stream_options").filter(|options| *options != "null");
         let include = |options: &str, name: &str| Members::of(options).find(name) == Some("true");
         let include_usage = stream_options.is_some_and(|options| include(options, "include_usage"))
             || members.find("usage").is_some_and(|usage| include(usage, "include"));
         let stream_options = stream_options.map(str::to_owned);
-        let provider_options = provider_options(&members);
-        let fields = client_fields(&members);
-        Ok(Chat { model, stream, include_usage, stream_options, provider_options, fields, origin: None })
+        let provider_options = provider_options(members);
+        let fields = client_fields(members);
+        Ok(Chat {
+            model,
+            stream,
+            include_usage,
+            stream_options,
+            provider_options,
+            fields,
+            is_completion: false,
+            origin: None,
+        })
     }
 
     /// The raw value of a field.
@@ -135,6 +152,13 @@ impl Chat {
     /// The raw value of a field that is not null.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.field(name).filter(|raw| *raw != "null")
+    }
+
+    /// How many answers are asked for: one for each prompt. Of several to one prompt, some providers give fewer.
+    pub fn prompts(&self) -> usize {
+        let prompt = self.given("prompt").filter(|_| self.is_completion).unwrap_or_default();
+        let several = json::elements(prompt).iter().filter(|raw| raw.starts_with(['"', '['])).count();
+        several.max(1)
     }
 
     /// The fields that say something and are none of these. `false` and zero are what is meant anyway.
@@ -255,6 +279,18 @@ mod tests {
         for extra in [r#""stream_options":{"include_usage":true}"#, r#""usage":{"include":true}"#] {
             let body = format!(r#"{{"model":"m","messages":[{{}}],{extra}}}"#);
             assert!(Chat::read(body.as_bytes()).unwrap().include_usage, "{extra}");
+        }
+    }
+
+    #[test]
+    fn prompts_are_counted() {
+        for (prompt, count) in
+            [(r#""a""#, 1), (r#"["a","b"]"#, 2), ("[1,2,3]", 1), ("[[1,2],[3]]", 2), ("[]", 1), ("null", 1)]
+        {
+            let body = format!(r#"{{"model":"m","prompt":{prompt}}}"#);
+            let chat = Chat::of(&object(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!(Chat { is_completion: true, ..chat.clone() }.prompts(), count, "{prompt}");
+            assert_eq!(chat.prompts(), 1);
         }
     }
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::file::{FinishQuirk, ProviderFile, QuirksFile};
 use super::{Connect, Credentials, Deadlines, Env, KeyLimits, Secret, aws};
 use crate::dialect::AnyDialect;
-use crate::dialect::openai_chat::OpenAiChat;
+use crate::dialect::openai_chat::{OpenAiChat, OpenAiCompletions};
 use crate::provider::{self, Auth, Provider};
 
 /// A provider as it is configured.
@@ -291,15 +291,17 @@ impl Place<'_> {
 }
 
 fn with_quirks(dialect: AnyDialect, quirks: &QuirksFile) -> AnyDialect {
+    let of_openai = |mut dialect: OpenAiChat| {
+        dialect.stream_options = quirks.stream_options.unwrap_or(dialect.stream_options);
+        dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
+        dialect.reasoning_back = quirks.reasoning_back.unwrap_or(dialect.reasoning_back);
+        dialect.finish_optional =
+            quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
+        dialect
+    };
     match dialect {
-        AnyDialect::OpenAiChat(mut dialect) => {
-            dialect.stream_options = quirks.stream_options.unwrap_or(dialect.stream_options);
-            dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
-            dialect.reasoning_back = quirks.reasoning_back.unwrap_or(dialect.reasoning_back);
-            dialect.finish_optional =
-                quirks.finish_reason.map_or(dialect.finish_optional, |quirk| quirk == FinishQuirk::Optional);
-            AnyDialect::OpenAiChat(dialect)
-        }
+        AnyDialect::OpenAiChat(dialect) => of_openai(dialect).any(),
+        AnyDialect::OpenAiCompletions(OpenAiCompletions(dialect)) => of_openai(dialect).completions(),
         AnyDialect::Ollama(mut dialect) => {
             dialect.think_tags = quirks.think_tags.unwrap_or(dialect.think_tags);
             AnyDialect::Ollama(dialect)

@@ -111,6 +111,8 @@ pub struct Quirks {
     pub call_ids_optional: bool,
     /// The dialect reports usage again as the answer grows: a report that comes again is no repair.
     pub usage_grows: bool,
+    /// The dialect goes on with texts: choices have no role, and names that are minted say so.
+    pub is_completion: bool,
 }
 
 /// Where a provider puts reasoning into the text.
@@ -156,6 +158,8 @@ pub enum DecodeError {
 pub enum AnyDialect {
     /// `openai-chat`.
     OpenAiChat(openai_chat::OpenAiChat),
+    /// `openai-completions`.
+    OpenAiCompletions(openai_chat::OpenAiCompletions),
     /// `anthropic`.
     Anthropic(anthropic::Anthropic),
     /// `cohere`.
@@ -172,13 +176,22 @@ pub enum AnyDialect {
 
 impl AnyDialect {
     /// The names that the config and the command line take.
-    pub const NAMES: &'static [&'static str] =
-        &["openai-chat", "anthropic", "gemini", "openai-responses", "cohere", "ollama", "bedrock"];
+    pub const NAMES: &'static [&'static str] = &[
+        "openai-chat",
+        "anthropic",
+        "gemini",
+        "openai-responses",
+        "cohere",
+        "ollama",
+        "bedrock",
+        "openai-completions",
+    ];
 
     /// The dialect of that name, without quirks.
     pub fn plain(name: &str) -> Option<AnyDialect> {
         match name {
             "openai-chat" => Some(AnyDialect::OpenAiChat(openai_chat::OpenAiChat::PLAIN)),
+            "openai-completions" => Some(openai_chat::OpenAiChat::PLAIN.completions()),
             "anthropic" => Some(AnyDialect::Anthropic(anthropic::Anthropic::PLAIN)),
             "cohere" => Some(AnyDialect::Cohere(cohere::Cohere::PLAIN)),
             "ollama" => Some(AnyDialect::Ollama(ollama::Ollama::PLAIN)),
@@ -193,6 +206,7 @@ impl AnyDialect {
     pub fn name(&self) -> &'static str {
         match self {
             AnyDialect::OpenAiChat(_) => "openai-chat",
+            AnyDialect::OpenAiCompletions(_) => "openai-completions",
             AnyDialect::Anthropic(_) => "anthropic",
             AnyDialect::Cohere(_) => "cohere",
             AnyDialect::Ollama(_) => "ollama",
@@ -202,10 +216,25 @@ impl AnyDialect {
         }
     }
 
+    /// The dialect in which the same provider is asked to go on with a text, if it has one.
+    pub fn for_texts(self) -> Option<AnyDialect> {
+        match self {
+            AnyDialect::OpenAiChat(dialect) => Some(dialect.completions()),
+            AnyDialect::OpenAiCompletions(_) => Some(self),
+            AnyDialect::Anthropic(_)
+            | AnyDialect::Cohere(_)
+            | AnyDialect::Ollama(_)
+            | AnyDialect::Bedrock(_)
+            | AnyDialect::OpenAiResponses(_)
+            | AnyDialect::Gemini(_) => None,
+        }
+    }
+
     /// The dialect itself.
     pub fn as_dialect(&self) -> &dyn Dialect {
         match self {
             AnyDialect::OpenAiChat(dialect) => dialect,
+            AnyDialect::OpenAiCompletions(dialect) => dialect,
             AnyDialect::Anthropic(dialect) => dialect,
             AnyDialect::Cohere(dialect) => dialect,
             AnyDialect::Ollama(dialect) => dialect,

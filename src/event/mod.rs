@@ -15,7 +15,7 @@ pub(crate) use heard::Heard;
 pub use repair::{Repair, Repairs};
 pub use usage::Usage;
 
-use crate::json::Field;
+use crate::json::{self, Field};
 
 /// One thing that a frame of the upstream said, as leniently as it was said.
 ///
@@ -216,6 +216,20 @@ pub struct Identity {
     /// The tokens that were counted before the first chunk: those of the request, where the provider tells
     /// them so early.
     pub counted: Option<Usage>,
+}
+
+impl Identity {
+    /// Appends the members with which a chunk or an object of that kind begins; its brace stays open.
+    pub(crate) fn write_as(&self, object: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        json::write_string(&self.id, out);
+        out.extend_from_slice(b",\"object\":");
+        json::write_string(object, out);
+        out.extend_from_slice(b",\"created\":");
+        json::write_number(self.created, out);
+        out.extend_from_slice(b",\"model\":");
+        json::write_string(&self.model, out);
+    }
 }
 
 /// A piece of a choice, with the unknown fields that came in the same frame.

@@ -11,8 +11,9 @@
 //!                  schema            manners         fault: damage      fault: wire      fault: reply
 //! ```
 //!
-//! A dialect of its own is a manner whose frames are made in `native`, where its requests are
-//! checked as well. The same request always gets the same bytes. What is no chat is in `surface`.
+//! Text completions are the same, with texts in place of deltas (`texts`). A dialect of its own is a manner whose
+//! frames are made in `native`, where its requests are checked as well. The same request always gets the same bytes.
+//! What is no chat is in `surface`.
 
 mod answer;
 mod damage;
@@ -34,6 +35,7 @@ mod schema;
 mod script;
 mod socket;
 mod surface;
+mod texts;
 mod usage;
 mod voice;
 mod whole;
@@ -166,6 +168,9 @@ async fn route(
     let ticket = kept.ledger.record(&parts, &body);
     if parts.method == Method::POST && path.ends_with("/chat/completions") {
         return reply::chat(&parts.headers, &body, reset, ticket).await;
+    }
+    if parts.method == Method::POST && path.ends_with("/completions") {
+        return reply::texts(&parts.headers, &body, reset, ticket).await;
     }
     if parts.method == Method::POST
         && let Some(native) = native::find(path)

@@ -10,12 +10,13 @@ use super::answer::Answer;
 use super::damage;
 use super::fault::{Bytes, Course, Fault, Form, Frames, Kind, Refusal, Reply};
 use super::ledger::Ticket;
-use super::manner::{Envelope, Manner, Table};
-use super::manners;
+use super::manner::{Envelope, Manner, Speech, Table};
+use super::manners::{self, CHAT};
 use super::native::Native;
 use super::refuse::{self, LIMITS, PAGE, Problem, retry_after};
 use super::request::Ask;
 use super::script::{Broken, ResetSwitch, Script, Step};
+use super::texts::TEXTS;
 use super::wire;
 
 /// How long a silence lasts.
@@ -93,14 +94,36 @@ pub async fn chat(
     reset: ResetSwitch,
     ticket: Ticket,
 ) -> Result<Response<Script>, Broken> {
-    let Some(ask) = Ask::read(body) else {
+    say(headers, Ask::read(body), CHAT, reset, ticket).await
+}
+
+/// Answers a request for the continuation of a text.
+pub async fn texts(
+    headers: &HeaderMap,
+    body: &[u8],
+    reset: ResetSwitch,
+    ticket: Ticket,
+) -> Result<Response<Script>, Broken> {
+    say(headers, Ask::read_prompt(body), TEXTS, reset, ticket).await
+}
+
+/// Answers in the manner that the model names, in this speech.
+async fn say(
+    headers: &HeaderMap,
+    ask: Option<Ask>,
+    speech: Speech,
+    reset: ResetSwitch,
+    ticket: Ticket,
+) -> Result<Response<Script>, Broken> {
+    let Some(ask) = ask else {
         return Ok(problem(Problem::of_status(400), ticket));
     };
-    let Some(part) = Part::of_model(&ask.model) else {
+    let Some(mut part) = Part::of_model(&ask.model) else {
         let message = format!("The model `{}` does not exist.", ask.model);
         let missing = Problem { message: &message, kind: "invalid_request_error", ..Problem::of_status(404) };
         return Ok(problem(missing, ticket));
     };
+    part.manner.speech = speech;
     deliver(headers, &ask, part, reset, ticket).await
 }
 

@@ -1,4 +1,4 @@
-//! What a request asks of the mock, and how a chat-completions request is read.
+//! What a request asks of the mock, and how a request for a chat completion or a text completion is read.
 
 use serde_json::Value;
 
@@ -64,6 +64,32 @@ impl Ask {
             seed: seed(prompt),
             ..Self::default()
         }
+    }
+
+    /// Reads a request for the continuation of texts, the first of which is quoted; `None` if it is not a JSON
+    /// object.
+    pub fn read_prompt(body: &[u8]) -> Option<Self> {
+        let ask = Self::read(body)?;
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let prompt = body.get("prompt").unwrap_or(&Value::Null);
+        let prompts = match prompt {
+            Value::Array(all) if all.iter().any(|one| one.is_string() || one.is_array()) => all.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let user =
+            prompts.first().map(|first| first.as_str().map_or_else(|| first.to_string(), str::to_owned));
+        let candidates = (ask.candidates * prompts.len() as u64).clamp(1, CANDIDATES);
+        let Self { model, stream, include_usage, limit, .. } = ask;
+        let user = user.unwrap_or_default();
+        Some(Self {
+            model,
+            stream,
+            include_usage,
+            limit,
+            user,
+            candidates,
+            ..Self::about(&prompt.to_string())
+        })
     }
 
     /// Reads a request body; `None` if it is not a JSON object.

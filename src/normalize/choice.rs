@@ -5,7 +5,7 @@ use super::finish::{Meaning, meaning};
 
 use super::think::Splitter;
 use super::tools::Tools;
-use crate::dialect::ThinkTags;
+use crate::dialect::Quirks;
 use crate::event::{FinishReason, Heard, Repair, Repairs};
 use crate::json::Members;
 
@@ -54,11 +54,11 @@ pub(super) struct Finished {
 }
 
 impl Choice {
-    pub(super) fn new(index: u32, think_tags: ThinkTags) -> Choice {
+    pub(super) fn new(index: u32, quirks: &Quirks) -> Choice {
         Choice {
             index,
             started: false,
-            role_named: false,
+            role_named: quirks.is_completion,
             said: false,
             spoke_late: false,
             text: Heard::default(),
@@ -68,7 +68,7 @@ impl Choice {
             pending_reasoning: String::new(),
             pending_details: Vec::new(),
             details: Details::default(),
-            splitter: Splitter::new(think_tags),
+            splitter: Splitter::new(quirks.think_tags),
             tools: Tools::default(),
             finish: None,
             beside: Waiting::default(),

@@ -30,7 +30,7 @@ const CHOICES_LIMIT: usize = 256;
 /// What an answer is called if the upstream does not say.
 #[derive(Debug, Clone)]
 pub struct Birth {
-    /// Unique among answers; becomes `chatcmpl-…`.
+    /// Unique among answers; becomes `chatcmpl-…` or `cmpl-…`.
     pub id: String,
     /// The model that was asked for.
     pub model: String,
@@ -56,6 +56,8 @@ pub struct Normalizer {
     /// The envelope of all chunks, once the first one left.
     started: Option<Identity>,
     choices: Vec<Choice>,
+    /// How many choices an answer has at least that ends without an end mark.
+    expected: usize,
     ids: Ids,
     waiting: Waiting,
     usage: Reports,
@@ -99,11 +101,17 @@ impl Normalizer {
             identity: Named::default(),
             started: None,
             choices: Vec::new(),
+            expected: 1,
             waiting: Waiting::default(),
             usage: Reports::default(),
             counted: None,
             ended: false,
         }
+    }
+
+    /// So many choices were asked for.
+    pub fn set_expected(&mut self, choices: usize) {
+        self.expected = choices.max(1);
     }
 
     /// True once `Complete` or `Fault` was sent.
@@ -170,7 +178,8 @@ impl Normalizer {
             return;
         }
         let mut scene = Scene { carried: Carried::default(), repairs, sink };
-        let finished = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
+        let finished =
+            self.choices.len() >= self.expected && self.choices.iter().all(|choice| choice.finish.is_some());
         match end {
             End::Body | End::Fault(_) if finished => {
                 if !self.quirks.is_foreign {
@@ -244,7 +253,7 @@ impl Normalizer {
         match self.choices.binary_search_by_key(&choice, |known| known.index) {
             Ok(at) => at,
             Err(at) => {
-                self.choices.insert(at, Choice::new(choice, self.quirks.think_tags));
+                self.choices.insert(at, Choice::new(choice, &self.quirks));
                 at
             }
         }
@@ -517,7 +526,10 @@ impl Normalizer {
             }
         }
         let identity = Identity {
-            id: named.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.birth.id)),
+            id: named.id.clone().unwrap_or_else(|| {
+                let kind = if self.quirks.is_completion { "cmpl" } else { "chatcmpl" };
+                format!("{kind}-{}", self.birth.id)
+            }),
             model: named.model.clone().unwrap_or_else(|| self.birth.model.clone()),
             created: named.created.unwrap_or(self.birth.created),
             counted: self.counted.take(),

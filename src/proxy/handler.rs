@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`: from the client's request to the answer.
+//! `POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/messages`: from the client's request to the answer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -35,6 +35,11 @@ const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 /// Answers one chat completion.
 pub(super) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response {
     converse(app, Api::ChatCompletions, request).await
+}
+
+/// Answers with how a text goes on.
+pub(super) async fn completions(State(app): State<Arc<App>>, request: Request) -> Response {
+    converse(app, Api::Completions, request).await
 }
 
 /// Answers one request of the Responses API.
@@ -142,7 +147,9 @@ async fn answer(
     let received = Instant::now();
     let (chat, encoder) = match api {
         Api::Responses => super::responses::read(&current, client.identity(headers), &body)?,
-        Api::ChatCompletions | Api::Messages => api.read(&body, current.config.reasoning_field)?,
+        Api::ChatCompletions | Api::Messages | Api::Completions => {
+            api.read(&body, current.config.reasoning_field)?
+        }
     };
     let expected = expected_tokens(&body, &chat);
     drop(body);

@@ -303,6 +303,8 @@ fn router(app: Arc<App>, guard: Guard) -> Router {
         .layer(watched.clone())
         .route("/v1/chat/completions", chat())
         .route("/chat/completions", chat())
+        .route("/v1/completions", others().post(handler::completions))
+        .route("/completions", others().post(handler::completions))
         .route("/v1/responses", answer())
         .route("/responses", answer())
         .route("/v1/messages", messages())

@@ -107,9 +107,17 @@ impl Asking {
         let upstream = candidate.upstream(config)?;
         let base_url = upstream::base_url(upstream)?;
         upstream::check_key(upstream, model, &self.headers, &self.client)?;
-        let dialect = upstream.dialect.as_dialect();
+        let dialect =
+            if self.chat.is_completion { upstream.dialect.for_texts() } else { Some(upstream.dialect) };
+        let dialect = dialect.ok_or_else(|| Error::CompletesNothing {
+            provider: upstream.name.clone(),
+            dialect: upstream.dialect.name(),
+        })?;
+        let dialect = dialect.as_dialect();
         let mut restored = None;
-        let notes = self.current.memory.as_ref().map(|memory| {
+        // Texts have no messages that signatures could return to.
+        let memory = self.current.memory.as_ref().filter(|_| !self.chat.is_completion);
+        let notes = memory.map(|memory| {
             let scope = Scope::new(&upstream.name, model, self.client.identity(&self.headers));
             let notes = memory.notes(&self.chat, scope.clone(), dialect.quirks().is_foreign);
             restored = memory.restore(&self.chat, &scope, dialect.quirks().is_foreign);
@@ -147,7 +155,8 @@ impl Asking {
             dialect.decoder(model),
             dialect.quirks(),
             birth,
-        );
+        )
+        .expecting(self.chat.prompts());
         let target = AttemptTarget {
             provider: upstream.name.clone(),
             model: model.clone(),

@@ -144,9 +144,17 @@ impl Piece<'_> {
     }
 }
 
-/// The request's messages, without instructions.
+/// The request's messages, without instructions; a prompt is a message of the user's.
 pub(super) fn input(chat: &Chat, budget: usize) -> String {
     let mut out = Writer::new(budget);
+    if chat.is_completion {
+        out.list(prompts(chat.field("prompt").unwrap_or_default()), |out, prompt| {
+            out.raw("{\"role\":\"user\",\"parts\":[");
+            prompt.write(out);
+            out.raw("]}");
+        });
+        return out.finish();
+    }
     let messages = chat.field("messages").map(json::elements).unwrap_or_default();
     let said = messages.into_iter().map(Members::of).filter(|message| !is_instruction(message));
     out.list(said, |out, message| {
@@ -157,6 +165,23 @@ pub(super) fn input(chat: &Chat, budget: usize) -> String {
         out.raw("}");
     });
     out.finish()
+}
+
+/// The prompts of a request: texts, or tokens as they came.
+fn prompts(raw: &str) -> Vec<Piece<'_>> {
+    let all = match raw.as_bytes() {
+        [b'"', ..] => vec![raw],
+        _ => match json::elements(raw) {
+            // A list of tokens is one prompt.
+            tokens if tokens.iter().all(|token| !token.starts_with(['"', '['])) => vec![raw],
+            several => several,
+        },
+    };
+    let prompt = |raw| match json::string(raw) {
+        Some(text) => Piece::Text("text", text),
+        None => Piece::Text("tokens", Cow::Borrowed(raw)),
+    };
+    all.into_iter().filter(|raw| !json::says_nothing(raw)).map(prompt).collect()
 }
 
 /// The request's instructions, if it has any.
@@ -422,6 +447,21 @@ mod tests {
             tools(&chat, 1000).unwrap(),
             r#"[{"type":"function","name":"f","parameters":{"type":"object"}}]"#
         );
+    }
+
+    #[test]
+    fn prompts_are_messages_of_the_user() {
+        let input = |prompt: &str| {
+            let body = format!("{{\"model\":\"m\",\"prompt\":{prompt}}}");
+            input(&crate::api::completions::read(body.as_bytes()).unwrap(), 1000)
+        };
+        let text = |text: &str| {
+            format!("{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"content\":\"{text}\"}}]}}")
+        };
+        assert_eq!(input("\"a\""), format!("[{}]", text("a")));
+        assert_eq!(input(r#"["a","b"]"#), format!("[{},{}]", text("a"), text("b")));
+        assert_eq!(input("[1,2]"), r#"[{"role":"user","parts":[{"type":"tokens","content":"[1,2]"}]}]"#);
+        assert_eq!(input("null"), "[]");
     }
 
     #[test]

@@ -115,8 +115,9 @@ impl Inference {
             let named = route.asked.model();
             attributes.extend(named.map(|model| KeyValue::new(semconv::ROUTE, model.to_owned())));
             if let Some(chat) = route.asked.chat() {
-                // It names APIs of OpenAI's only.
+                // It names these two APIs of OpenAI's only.
                 attributes.extend(match chat.origin.as_ref().map(|origin| origin.tongue) {
+                    None if chat.is_completion => None,
                     None => Some(KeyValue::new(semconv::API_TYPE, "chat_completions")),
                     Some(Tongue::Responses) => Some(KeyValue::new(semconv::API_TYPE, "responses")),
                     Some(Tongue::Messages) => None,

@@ -104,7 +104,7 @@ pub(super) struct OfProvider {
 /// What an inference is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
-    /// The operation's name.
+    /// The convention's name of what is done.
     pub(super) operation: &'static str,
     /// The convention's name of the provider.
     pub(super) provider: &'a str,

@@ -16,6 +16,7 @@ mod watched;
 mod access;
 mod answers;
 mod at_once;
+mod completions;
 mod departures;
 mod early;
 mod echoes;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::harness::{DEADLINE, KEY, Mock, ask, client};
+use crate::support::completions;
 use crate::support::contract::{End, check_object, check_stream};
 use crate::upstream::{DONE, FINISH, FIRST, Upstream};
 
@@ -349,6 +350,19 @@ fn normalize_reads_a_file() {
     let answer = check_stream(ended.stdout.as_bytes(), false).unwrap();
     assert_eq!(answer.end, End::Fault("truncated".to_owned()));
     assert!(ended.stderr.starts_with("millpond: truncated; "), "{}", ended.stderr);
+}
+
+#[test]
+fn normalize_reads_texts_as_its_provider_sends_them() {
+    let folder = folder("normalize_texts");
+    let piece = "data: {\"choices\":[{\"text\":\"<think>\"}]}\n\n";
+    let end = "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"stop\"}]}\n\n";
+    std::fs::write(folder.join("texts.sse"), [piece, end, DONE].concat()).unwrap();
+    // vLLM's chats have thoughts in tags; its texts are raw.
+    let ended = run(&folder, &["normalize", "--provider", "vllm", "--api", "completions", "texts.sse"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let completion = completions::check_stream(ended.stdout.as_bytes(), false).unwrap();
+    assert_eq!((completion.end, completion.choices[&0].text.as_str()), (End::Complete, "<think>"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ async fn health_and_readiness_are_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_path_says_what_there_is() {
     let (_mock, proxy) = demo().await;
-    for path in ["/", "/v1", "/v1/completions", "/v1/chat/completions/", "/v2/chat/completions"] {
+    for path in ["/", "/v1", "/v1/no-such-thing", "/v1/chat/completions/", "/v2/chat/completions"] {
         for method in ["GET", "POST"] {
             let error = proxy.send(method, path, &[], "{}").await.error(404);
             assert_eq!(error["type"], "not_found_error");

@@ -404,7 +404,7 @@ fn check_finish(finish: &str, calls: &[Call]) -> Result<(), String> {
     ensure(cut || calls.iter().all(|call| !call.arguments.is_empty()), "D4: a call without arguments")
 }
 
-fn identity(chunk: &Members, kind: &str) -> Result<(String, String, u64), String> {
+pub(super) fn identity(chunk: &Members, kind: &str) -> Result<(String, String, u64), String> {
     ensure(chunk.string("object", "B1")? == kind, "B1: object")?;
     let (id, model) = (chunk.string("id", "B1")?, chunk.string("model", "B1")?);
     ensure(!id.is_empty() && !model.is_empty(), "B1: an empty id or model")?;
@@ -419,7 +419,7 @@ fn reasoning(delta: &Members) -> Result<String, String> {
     Ok(content.unwrap_or_default())
 }
 
-fn check_usage(usage: &Json) -> Result<Value, String> {
+pub(super) fn check_usage(usage: &Json) -> Result<Value, String> {
     let counts = usage.object("E3: `usage`")?;
     for name in ["prompt_tokens", "completion_tokens", "total_tokens"] {
         counts.unsigned(name, "E3")?;
@@ -446,7 +446,7 @@ pub fn check_parts(usage: &Value) -> Result<(), String> {
 }
 
 /// Checks an error object and gives its code; an HTTP error that is no fault has none.
-fn check_error(error: &Json) -> Result<String, String> {
+pub(super) fn check_error(error: &Json) -> Result<String, String> {
     let error = error.object("F2: `error`")?;
     for name in ["message", "type", "param", "code", "provider"] {
         ensure(error.get(name).is_some(), "F2: a key of the error object is missing")?;
@@ -490,7 +490,7 @@ fn raw_details(text: &str) -> Vec<(u64, Vec<String>)> {
     chunk.choices.into_iter().filter_map(|choice| Some((choice.index, details(choice.delta?)))).collect()
 }
 
-fn ensure(holds: bool, rule: &str) -> Result<(), String> {
+pub(super) fn ensure(holds: bool, rule: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(rule.to_owned()) }
 }
 
@@ -552,7 +552,7 @@ impl Members {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    fn string(&self, name: &str, rule: &str) -> Result<String, String> {
+    pub(super) fn string(&self, name: &str, rule: &str) -> Result<String, String> {
         match self.get(name) {
             Some(Json::String(text)) => Ok(text.clone()),
             _ => Err(format!("{rule}: `{name}` is no string")),
@@ -560,33 +560,33 @@ impl Members {
     }
 
     /// A string if the key is there.
-    fn optional_string(&self, name: &str, rule: &str) -> Result<Option<String>, String> {
+    pub(super) fn optional_string(&self, name: &str, rule: &str) -> Result<Option<String>, String> {
         self.get(name).map(|_| self.string(name, rule)).transpose()
     }
 
     /// A string or null; the key must be there.
-    fn string_or_null(&self, name: &str, rule: &str) -> Result<Option<String>, String> {
+    pub(super) fn string_or_null(&self, name: &str, rule: &str) -> Result<Option<String>, String> {
         match self.get(name) {
             Some(Json::Null) => Ok(None),
             _ => self.string(name, rule).map(Some),
         }
     }
 
-    fn unsigned(&self, name: &str, rule: &str) -> Result<u64, String> {
+    pub(super) fn unsigned(&self, name: &str, rule: &str) -> Result<u64, String> {
         match self.get(name) {
             Some(Json::Number(number)) if number.as_u64().is_some() => Ok(number.as_u64().unwrap()),
             _ => Err(format!("{rule}: `{name}` is no integer")),
         }
     }
 
-    fn array(&self, name: &str, rule: &str) -> Result<&[Json], String> {
+    pub(super) fn array(&self, name: &str, rule: &str) -> Result<&[Json], String> {
         match self.get(name) {
             Some(Json::Array(items)) => Ok(items),
             _ => Err(format!("{rule}: `{name}` is no array")),
         }
     }
 
-    fn optional_array(&self, name: &str, rule: &str) -> Result<&[Json], String> {
+    pub(super) fn optional_array(&self, name: &str, rule: &str) -> Result<&[Json], String> {
         if self.get(name).is_some() { self.array(name, rule) } else { Ok(&[]) }
     }
 }

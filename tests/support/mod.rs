@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod completions;
 pub mod contract;
 pub mod messages;
 pub mod obey;
@@ -16,7 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::api::Api;
 use millpond::api::chat_completions::ReasoningField;
-use millpond::chat::Chat;
 use millpond::dialect::{AnyDialect, Outgoing, Target, framer};
 use millpond::error::Error;
 use millpond::event::Event;
@@ -186,7 +186,8 @@ pub fn translate(
     base_url: &str,
     body: &[u8],
 ) -> Result<Outgoing, Error> {
-    let chat = Chat::read(body)?;
+    let api = if dialect.name() == "openai-completions" { Api::Completions } else { Api::default() };
+    let (chat, _) = api.read(body, ReasoningField::default())?;
     let host = |name: &str| {
         let value = if name == "AWS_REGION" { "us-east-1" } else { "https://host.example" };
         Some(value.to_owned())

@@ -333,3 +333,38 @@ async fn a_cut_answer_has_the_content_that_came() {
     let expect = json!([{"role": "assistant", "parts": [{"type": "text", "content": text}], "finish_reason": "error"}]);
     assert_eq!(told, expect);
 }
+
+/// Text completions are an operation of their own, and as silent as chats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_told_of_by_its_own_name() {
+    for capture in ["no_content", "span_and_event"] {
+        let (sink, mock) = (Sink::start().await, Mock::start().await);
+        let variables = [sink.endpoint(), (CAPTURE, capture.to_owned())];
+        let program = Program::before(&format!("texts_{capture}"), mock.address, "", &variables).await;
+        let body = json!({"model": "mine/demo", "prompt": "a quagmire", "max_tokens": 5}).to_string();
+        let headers = [("content-type", "application/json")];
+        let reply = program.send("POST", "/v1/completions", &headers, body).await;
+        let said = reply.json()["choices"][0]["text"].as_str().unwrap().to_owned();
+        assert!(said.contains("quagmire"), "{said}");
+        let (scraped, ended) = (program.scrape().await, program.stop().await);
+        let (arrived, seen) = (sink.arrived(), scraped + &ended.stderr);
+        let tree = only_tree(&arrived);
+        let inference = tree.inference();
+        assert_eq!(tree.server.at("http.route"), "/v1/completions");
+        assert_eq!(inference.name, "text_completion demo");
+        assert_eq!(inference.at("gen_ai.operation.name"), "text_completion");
+        assert_eq!(inference.at("gen_ai.request.max_tokens"), 5);
+        assert!(!inference.attributes.contains_key("openai.api.type"));
+        if capture == "no_content" {
+            check_silent(capture, &arrived, &seen);
+            continue;
+        }
+        let parsed = |name| serde_json::from_str::<Value>(inference.at(name).as_str().unwrap()).unwrap();
+        let part = |text: &str| json!([{"type": "text", "content": text}]);
+        assert_eq!(parsed("gen_ai.input.messages"), json!([{"role": "user", "parts": part("a quagmire")}]));
+        let told = json!([{"role": "assistant", "parts": part(&said), "finish_reason": "length"}]);
+        assert_eq!(parsed("gen_ai.output.messages"), told);
+        records(&arrived).iter().for_each(|record| check_place(&tree, record));
+        check_elsewhere(capture, &tree, &seen);
+    }
+}

@@ -35,6 +35,16 @@ impl ReasoningField {
             ReasoningField::None => &[],
         }
     }
+
+    /// Appends `,"name":text` for each of the names.
+    pub(crate) fn write(self, text: &str, out: &mut Vec<u8>) {
+        for name in self.names() {
+            out.push(b',');
+            json::write_string(name, out);
+            out.push(b':');
+            json::write_string(text, out);
+        }
+    }
 }
 
 /// Appends `"name":` after a comma where one is due.

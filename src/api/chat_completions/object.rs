@@ -179,22 +179,11 @@ impl Fold {
             None => out.extend_from_slice(b"null"),
         }
         if !choice.reasoning.is_empty() {
-            for name in self.reasoning.names() {
-                out.push(b',');
-                json::write_string(name, out);
-                out.push(b':');
-                json::write_string(&choice.reasoning, out);
-            }
+            self.reasoning.write(&choice.reasoning, out);
         }
         if !choice.details.is_empty() {
-            out.extend_from_slice(b",\"reasoning_details\":[");
-            for (at, detail) in join_details(&choice.details).iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                json::write_raw(detail, out);
-            }
-            out.push(b']');
+            out.extend_from_slice(b",\"reasoning_details\":");
+            json::write_list(&join_details(&choice.details), out);
         }
         if !choice.calls.is_empty() {
             out.extend_from_slice(b",\"tool_calls\":[");

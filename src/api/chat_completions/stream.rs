@@ -43,12 +43,8 @@ impl Stream {
     fn start(&mut self, identity: &Identity) {
         let out = &mut self.envelope;
         out.clear();
-        out.extend_from_slice(b"data: {\"id\":");
-        json::write_string(&identity.id, out);
-        out.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
-        json::write_number(identity.created, out);
-        out.extend_from_slice(b",\"model\":");
-        json::write_string(&identity.model, out);
+        out.extend_from_slice(b"data: ");
+        identity.write_as("chat.completion.chunk", out);
     }
 
     /// Appends the envelope up to the choice's `delta`.
@@ -91,14 +87,7 @@ impl Stream {
                 }
                 if !details.is_empty() {
                     key("reasoning_details", &mut first, out);
-                    out.push(b'[');
-                    for (at, detail) in details.iter().enumerate() {
-                        if at > 0 {
-                            out.push(b',');
-                        }
-                        json::write_raw(detail, out);
-                    }
-                    out.push(b']');
+                    json::write_list(details, out);
                 }
             }
             Body::ToolStart { .. } | Body::ToolMore { .. } => {

@@ -144,6 +144,7 @@ pub(super) fn read(request: &Members<'_>) -> Result<Chat, RequestError> {
         stream_options: None,
         provider_options: crate::chat::provider_options(request),
         fields,
+        is_completion: false,
         origin: Some(Arc::new(origin)),
     })
 }

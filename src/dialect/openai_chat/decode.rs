@@ -1,8 +1,9 @@
-//! A chat-completions frame becomes deltas.
+//! A frame of chat completions, or of text completions, becomes deltas.
 
 use std::borrow::Cow;
 
 use super::chunk::{Choice, Chunk, Function, List, Message, Node, ToolCall};
+use super::content::{Content, detail, signature};
 use super::memory::{Hole, Kind, Memory, place_in};
 use crate::dialect::mend::{Mender, may_hold_surrogates};
 use crate::dialect::{DecodeError, Decoder, envelope};
@@ -21,6 +22,17 @@ pub(super) struct OpenAiChatDecoder {
     /// The usage that was reported last, as it was written: some providers repeat it in every chunk.
     usage: String,
     memory: Memory,
+    /// Choices have a `text`, and a delta only where a server answers as in a chat.
+    texts: bool,
+    /// A frame was read that is no end mark.
+    heard: bool,
+}
+
+impl OpenAiChatDecoder {
+    /// The decoder of an answer that goes on with a text.
+    pub(super) fn of_texts() -> OpenAiChatDecoder {
+        OpenAiChatDecoder { texts: true, ..OpenAiChatDecoder::default() }
+    }
 }
 
 impl Decoder for OpenAiChatDecoder {
@@ -42,7 +54,8 @@ impl Decoder for OpenAiChatDecoder {
             out.push(Delta::End);
             return Ok(());
         }
-        let OpenAiChatDecoder { mender, mended, usage, memory } = self;
+        let OpenAiChatDecoder { mender, mended, usage, memory, texts, heard } = self;
+        let (texts, first) = (*texts, !std::mem::replace(heard, true));
         let strict = !mender.is_waiting() && !may_hold_surrogates(data);
         let text = std::str::from_utf8(data).ok().filter(|_| strict); // Else it is mended below.
         let plain = frame.name.is_empty() && !frame.bare;
@@ -51,8 +64,9 @@ impl Decoder for OpenAiChatDecoder {
         {
             return Ok(());
         }
+        let whole = text.unwrap_or_default();
         let mut interpreter =
-            Interpreter { frame, whole: text.unwrap_or_default(), holes: Vec::new(), usage, out, repairs };
+            Interpreter { frame, first, texts, whole, holes: Vec::new(), usage, out, repairs };
         if let Some(text) = text
             && let Some(chunks) = parse(text)
         {
@@ -100,6 +114,8 @@ fn parse(text: &str) -> Option<Parsed<'_>> {
 
 struct Interpreter<'a, 'b> {
     frame: Frame<'a>,
+    first: bool,
+    texts: bool,
     /// The frame's text, if it is read as it came.
     whole: &'a str,
     /// The strings that may differ in the next frame.
@@ -135,7 +151,7 @@ impl<'a> Interpreter<'a, '_> {
         let object = chunk.object.and_then(json::word);
         let is_chunk = !matches!(chunk.choices, List::Missing)
             || [chunk.usage, chunk.id, chunk.created, chunk.model, chunk.x_groq].iter().any(Option::is_some)
-            || object.as_ref().is_some_and(|object| object.starts_with("chat.completion"));
+            || object.as_ref().is_some_and(|object| object.starts_with(self.named().0));
         if !is_chunk {
             match error {
                 Some(error) => self.out.push(Delta::Error(Box::new(error))),
@@ -145,10 +161,10 @@ impl<'a> Interpreter<'a, '_> {
         }
         self.padding(chunk.padding);
         self.identity(&chunk);
-        let is_completion = self.frame.bare && object.as_deref() == Some("chat.completion");
+        let is_completion = self.is_completion(object.as_deref(), &chunk);
         if is_completion {
             self.repairs.count(Repair::JsonInsteadOfStream);
-        } else if object.as_deref() != Some("chat.completion.chunk") {
+        } else if object.as_deref() != Some(self.named().1) {
             self.repairs.count(Repair::ObjectUnusual);
         }
         let unknown = std::mem::take(&mut chunk.unknown);
@@ -177,6 +193,21 @@ impl<'a> Interpreter<'a, '_> {
             self.out.push(Delta::End);
         }
         Ok(())
+    }
+
+    /// The names of a whole answer and of a piece of one.
+    fn named(&self) -> (&'static str, &'static str) {
+        match self.texts {
+            true => ("text_completion", "text_completion"),
+            false => ("chat.completion", "chat.completion.chunk"),
+        }
+    }
+
+    /// True for a whole answer where a stream was asked for. Pieces of a text have no other name; but only
+    /// something whole begins with its tokens counted.
+    fn is_completion(&self, object: Option<&str>, chunk: &Chunk<'a>) -> bool {
+        let counted = || chunk.usage.is_some_and(|usage| !json::says_nothing(usage));
+        self.frame.bare && object == Some(self.named().0) && (!self.texts || self.first && counted())
     }
 
     /// The failure that the frame reports, if it does.
@@ -295,14 +326,19 @@ impl<'a> Interpreter<'a, '_> {
             self.repairs.count(Repair::KeyDuplicated);
         }
         self.padding(choice.padding);
-        let Choice { delta, message, text, unknown, .. } = choice;
+        let Choice { mut delta, message, mut text, mut unknown, .. } = choice;
+        if self.texts {
+            delta.take_text(text.take(), &mut unknown);
+        }
         for field in unknown {
-            if field.name == "logprobs" && !field.value.starts_with(['{', 'n']) {
+            match field.name.as_ref() {
                 // Strict clients read into it.
-                self.repairs.count(Repair::FieldType);
-                continue;
+                "logprobs" if !field.value.starts_with(['{', 'n']) => self.repairs.count(Repair::FieldType),
+                "logprobs" if self.texts && field.says_nothing() => {}
+                // They tell of tokens, with or without a text: a part of the answer.
+                "logprobs" if self.texts => self.out.push(Delta::Unknown(Scope::Delta(index), field)),
+                _ => self.out.push(Delta::Unknown(Scope::Choice(index), field)),
             }
-            self.out.push(Delta::Unknown(Scope::Choice(index), field));
         }
         let message = message.map_or(Node::Missing, |message| *message);
         let text = text.filter(|text| {
@@ -358,7 +394,7 @@ impl<'a> Interpreter<'a, '_> {
         if message.duplicated {
             self.repairs.count(Repair::KeyDuplicated);
         }
-        self.mentioned(choice, message.role.and_then(json::word).is_some());
+        self.mentioned(choice, !self.texts && message.role.and_then(json::word).is_some());
         let content = message.content.map(|raw| self.content(raw)).unwrap_or_default();
         let signatures: Vec<Detail<'a>> = message.unknown.iter().filter_map(signature).collect();
         let unknown = std::mem::take(&mut message.unknown);
@@ -567,99 +603,4 @@ impl Message<'_> {
             || matches!(&self.tool_calls, List::Items(calls, _) if !calls.is_empty())
             || matches!(self.function_call, Node::Object(_))
     }
-}
-
-/// What a content field says.
-#[derive(Debug, Default)]
-struct Content<'a> {
-    text: Option<Cow<'a, str>>,
-    reasoning: Option<Cow<'a, str>>,
-    /// Signatures of the reasoning, as JSON strings.
-    signatures: Vec<&'a str>,
-    /// Parts that are neither text nor thinking, as a JSON array.
-    unknown_parts: Option<String>,
-}
-
-impl<'a> Content<'a> {
-    fn of_parts(parts: &[&'a str]) -> Content<'a> {
-        let mut content = Content::default();
-        let mut unknown: Vec<&str> = Vec::new();
-        for &raw in parts {
-            if raw.starts_with('"') {
-                append(&mut content.text, json::word(raw));
-                continue;
-            }
-            let part = Members::of(raw);
-            let kind = part.find("type").and_then(json::word).unwrap_or(Cow::Borrowed("text"));
-            let thinks = matches!(kind.as_ref(), "thinking" | "reasoning" | "thought")
-                || part.find("thought").is_some_and(|thought| thought == "true");
-            if thinks {
-                let inner = ["thinking", "reasoning", "summary", "text", "content"];
-                append(
-                    &mut content.reasoning,
-                    inner.iter().find_map(|name| part.find(name).and_then(nested_text)),
-                );
-                let nested = inner.iter().filter_map(|name| part.find(name)).flat_map(json::elements);
-                let signed = nested.chain([raw]).filter_map(|raw| Members::of(raw).find("signature"));
-                content.signatures.extend(signed.filter(|raw| json::word(raw).is_some()));
-            } else if let Some(text) =
-                part.find("text").or_else(|| part.find("content")).and_then(nested_text)
-            {
-                append(&mut content.text, Some(text));
-            } else if part.find("text").is_none() {
-                unknown.push(raw);
-            }
-        }
-        if !unknown.is_empty() {
-            content.unknown_parts = Some(format!("[{}]", unknown.join(",")));
-        }
-        content
-    }
-}
-
-/// The text of a string, or of an array of parts that hold one each.
-fn nested_text(raw: &str) -> Option<Cow<'_, str>> {
-    if raw.starts_with('"') {
-        return json::word(raw);
-    }
-    let mut text = None;
-    for part in json::elements(raw) {
-        append(&mut text, Members::of(part).find("text").and_then(json::word));
-    }
-    text
-}
-
-fn append<'a>(text: &mut Option<Cow<'a, str>>, more: Option<Cow<'a, str>>) {
-    *text = match (text.take(), more) {
-        (Some(text), Some(more)) => Some(text + more),
-        (text, more) => text.or(more),
-    };
-}
-
-/// Reads one element of `reasoning_details`; gives its text as it was written as well.
-fn detail(raw: &str) -> (Detail<'_>, Option<&str>) {
-    let members = Members::of(raw);
-    let kind = members.find("type").and_then(json::word);
-    let named = |name: &&str| members.find(name).filter(|raw| json::word(raw).is_some());
-    let written = ["text", "summary", "thinking"].iter().find_map(named);
-    let encrypted = kind.as_deref() == Some("reasoning.encrypted");
-    let signs = members.find("id").and_then(json::word).filter(|_| encrypted);
-    (Detail { raw: Cow::Borrowed(raw), text: written.and_then(json::word), signs }, written)
-}
-
-/// Encrypted reasoning that a provider puts into a field of its own, as an item of structured reasoning.
-fn signature<'a>(field: &Field<'a>) -> Option<Detail<'a>> {
-    let (format, data) = match field.name.as_ref() {
-        "reasoning_opaque" | "reasoning_encrypted" | "encrypted_content" | "reasoning_signature" => {
-            ("unknown", field.value.as_ref().to_owned())
-        }
-        "extra_content" => {
-            let google = Members::of(&field.value).find("google")?.to_owned();
-            ("google-gemini-v1", Members::of(&google).find("thought_signature")?.to_owned())
-        }
-        _ => return None,
-    };
-    json::word(&data)?;
-    let raw = format!("{{\"type\":\"reasoning.encrypted\",\"data\":{data},\"format\":\"{format}\"}}");
-    Some(Detail { raw: Cow::Owned(raw), text: None, signs: None })
 }

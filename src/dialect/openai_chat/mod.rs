@@ -7,11 +7,14 @@
 //! Source: OpenAI's API reference, "Chat completions streaming"; providers' references beside their rows.
 
 mod chunk;
+mod completions;
+mod content;
 mod decode;
 mod foreign;
 mod memory;
 mod request;
 
+pub use completions::OpenAiCompletions;
 use url::Url;
 
 use super::{AnyDialect, Decoder, Dialect, Endpoint, Outgoing, Quirks, Target, ThinkTags};
@@ -40,12 +43,12 @@ pub struct OpenAiChat {
     pub top_k: bool,
 }
 
-/// Where chat completions are asked for, below the base URL.
+/// Where chat completions are asked for, below the base URL; texts are completed beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
-    /// `/chat/completions`.
+    /// `/chat/completions`, `/completions`.
     Plain,
-    /// `/deployments/{model}/chat/completions?api-version=…`: Azure's own.
+    /// `/deployments/{model}/chat/completions?api-version=…` and so on: Azure's own.
     AzureDeployment {
         /// The version of Azure's API.
         api_version: &'static str,
@@ -85,6 +88,11 @@ impl OpenAiChat {
     pub const fn any(self) -> AnyDialect {
         AnyDialect::OpenAiChat(self)
     }
+
+    /// The dialect in which the same provider goes on with texts.
+    pub const fn completions(self) -> AnyDialect {
+        AnyDialect::OpenAiCompletions(OpenAiCompletions(self))
+    }
 }
 
 impl Dialect for OpenAiChat {
@@ -97,7 +105,7 @@ impl Dialect for OpenAiChat {
     }
 
     fn request(&self, target: &Target<'_>, chat: &Chat) -> Result<Outgoing, RequestError> {
-        Ok(request::request(self, target, chat))
+        Ok(request::request(self, target, chat, &["chat", "completions"]))
     }
 
     fn endpoint(&self, base_url: &Url, path: &[&str]) -> Option<Endpoint> {

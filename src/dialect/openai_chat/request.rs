@@ -10,22 +10,22 @@ use crate::chat::Chat;
 use crate::dialect::{Outgoing, Target};
 use crate::json::{self, Field, Members};
 
-/// Builds the request, without keys.
-pub(super) fn request(dialect: &OpenAiChat, target: &Target<'_>, chat: &Chat) -> Outgoing {
+/// Builds the request, without keys; `what` is the end of its path.
+pub(super) fn request(dialect: &OpenAiChat, target: &Target<'_>, chat: &Chat, what: &[&str]) -> Outgoing {
     let mut dropped = Vec::new();
     let body = body(dialect, target.model, chat, &mut dropped);
-    let url = endpoint(dialect.path, target.base_url, target.model);
+    let url = endpoint(dialect.path, target.base_url, target.model, what);
     Outgoing::post(&url, chat.with_options(target.provider, body)).without(dropped)
 }
 
-fn endpoint(path: Path, base_url: &Url, model: &str) -> Url {
+fn endpoint(path: Path, base_url: &Url, model: &str, what: &[&str]) -> Url {
     let mut url = base_url.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty();
-        match path {
-            Path::Plain => segments.extend(["chat", "completions"]),
-            Path::AzureDeployment { .. } => segments.extend(["deployments", model, "chat", "completions"]),
-        };
+        if let Path::AzureDeployment { .. } = path {
+            segments.extend(["deployments", model]);
+        }
+        segments.extend(what);
     }
     match path {
         Path::AzureDeployment { api_version } if url.query().is_none() => {
@@ -250,13 +250,13 @@ mod tests {
     fn the_endpoint_is_below_the_base_url() {
         let url = |text: &str| Url::parse(text).unwrap();
         assert_eq!(
-            endpoint(Path::Plain, &url("https://a.example/api/v1/"), "m").as_str(),
+            endpoint(Path::Plain, &url("https://a.example/api/v1/"), "m", &["chat", "completions"]).as_str(),
             "https://a.example/api/v1/chat/completions"
         );
         let azure = Path::AzureDeployment { api_version: "2024-10-21" };
         assert_eq!(
-            endpoint(azure, &url("https://a.example/openai"), "my gpt").as_str(),
-            "https://a.example/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"
+            endpoint(azure, &url("https://a.example/openai"), "my gpt", &["completions"]).as_str(),
+            "https://a.example/openai/deployments/my%20gpt/completions?api-version=2024-10-21"
         );
     }
 }

@@ -94,8 +94,8 @@ pub const DEMO: Manner = Manner {
     },
 };
 
-/// Chat completions.
-const CHAT: Speech = Speech {
+/// The shapes of chat completions.
+pub const CHAT: Speech = Speech {
     stream: render::stream,
     whole: whole::completion,
     error: (

@@ -7,6 +7,7 @@ mod cohere;
 mod gemini;
 mod ollama;
 mod openai_chat;
+mod openai_completions;
 mod openai_responses;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,7 @@ type Reader = fn(&[u8]) -> Plain;
 /// The readers, by the dialect's name.
 const READERS: &[(&str, Reader)] = &[
     ("openai-chat", openai_chat::read),
+    ("openai-completions", openai_completions::read),
     ("anthropic", anthropic::read),
     ("gemini", gemini::read),
     ("openai-responses", openai_responses::read),

@@ -30,6 +30,7 @@ pub fn read(body: &[u8]) -> Result<Chat, RequestError> {
         stream_options: None,
         provider_options: chat::provider_options(&members),
         fields,
+        is_completion: false,
         origin: Some(Arc::new(origin)),
     })
 }
