@@ -12,9 +12,12 @@
 //! of clients. `native.py` and `protocols.py` ask the fake
 //! provider outside themselves, with the SDKs of the dialects that it speaks.
 //!
-//! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json` and installed below the target
-//! folder, again only if the pins change. Python 3.11 and Node 20 or newer are needed, and a package registry the
-//! first time. One script alone, against any millpond that serves the fake provider:
+//! Frameworks on top of the SDKs first show that some manners break them without millpond (`python/frameworks.py`).
+//!
+//! The packages are pinned in `clients/requirements.txt` and `clients/package-lock.json`, and installed
+//! below the target folder, again only if the pins change. Python 3.11 and
+//! Node 20 or newer are needed, and a package registry the first time. One script alone, against any millpond that
+//! serves the fake provider:
 //!
 //! ```text
 //! MILLPOND_URL=http://127.0.0.1:8080 target/clients/venv/bin/python tests/clients/python/manners.py
@@ -80,6 +83,16 @@ fn python_speaks_the_responses_api() {
 #[test]
 fn the_agents_sdk_runs_in_front_of_every_provider() {
     python("openai_agents.py");
+}
+
+#[test]
+fn langchain_reads_every_manner() {
+    python("langchain_chat.py");
+}
+
+#[test]
+fn llm_reads_every_manner() {
+    python("llm_command.py");
 }
 
 #[test]
@@ -161,7 +174,10 @@ fn every_client_of_the_readme_is_run() {
 
 fn python(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let venv = INSTALLED.get_or_init(install_python);
+    run_python(INSTALLED.get_or_init(|| install_python("venv", "requirements.txt")), script);
+}
+
+fn run_python(venv: &Path, script: &str) {
     let mut command = clean(&venv.join("bin/python"));
     command
         .arg(sources().join("python").join(script))
@@ -225,12 +241,12 @@ fn providers(url: &str) -> String {
     .concat()
 }
 
-/// Makes a virtual environment with the pinned packages, unless it is there.
-fn install_python() -> PathBuf {
+/// Makes a virtual environment with the packages that are pinned in a file, unless it is there.
+fn install_python(name: &str, pins: &str) -> PathBuf {
     let _lock = lock();
     let version = version("python3", (3, 11), PYTHON_HELP);
-    let requirements = sources().join("requirements.txt");
-    let venv = scratch().join("venv");
+    let requirements = sources().join(pins);
+    let venv = scratch().join(name);
     install(&venv, &format!("{version}{}", read(&requirements)), || {
         let mut make = Command::new("python3");
         run(make.args(["-m", "venv"]).arg(&venv), INSTALL_LIMIT)
