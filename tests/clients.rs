@@ -14,8 +14,8 @@
 //!
 //! Frameworks on top of the SDKs first show that some manners break them without millpond (`python/frameworks.py`).
 //!
-//! The packages are pinned in `clients/requirements.txt` and `clients/package-lock.json`, and installed
-//! below the target folder, again only if the pins change. Python 3.11 and
+//! The packages are pinned in `clients/requirements.txt` and `clients/package-lock.json`, the large ones in
+//! `clients/frameworks.txt`, and installed below the target folder, again only if the pins change. Python 3.11 and
 //! Node 20 or newer are needed, and a package registry the first time. One script alone, against any millpond that
 //! serves the fake provider:
 //!
@@ -93,6 +93,14 @@ fn langchain_reads_every_manner() {
 #[test]
 fn llm_reads_every_manner() {
     python("llm_command.py");
+}
+
+#[test]
+#[ignore = "it installs LlamaIndex and LiteLLM, which are 130 MB to load and 500 MB on the disk"]
+fn llama_index_and_litellm_read_every_manner() {
+    let venv = install_python("frameworks", "frameworks.txt");
+    run_python(&venv, "llama.py");
+    run_python(&venv, "litellm_sdk.py");
 }
 
 #[test]
