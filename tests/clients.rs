@@ -86,6 +86,11 @@ fn the_agents_sdk_runs_in_front_of_every_provider() {
 }
 
 #[test]
+fn pydantic_ai_runs_in_front_of_every_provider() {
+    python("pydantic_agents.py");
+}
+
+#[test]
 fn langchain_reads_every_manner() {
     python("langchain_chat.py");
 }
