@@ -14,6 +14,9 @@
 //! of clients. `native.py` and `protocols.py` ask the fake
 //! provider outside themselves, with the SDKs of the dialects that it speaks.
 //!
+//! Frameworks on top of the SDKs first show that some manners break them without millpond (`python/frameworks.py`,
+//! `node/trial.mjs`, `rust`).
+//!
 //! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json`, the larger ones in folders beside
 //! them, and installed below the target folder, again only if the pins change: the newest that work with the oldest
 //! Python, Node and Rust that are supported. Python 3.11 and Node 20 or newer are needed, and a package registry the
@@ -100,6 +103,29 @@ fn node_goes_on_with_texts() {
 #[test]
 fn the_agents_sdk_runs_in_front_of_every_provider() {
     python("openai_agents.py");
+}
+
+#[test]
+fn pydantic_ai_runs_in_front_of_every_provider() {
+    python("pydantic_agents.py");
+}
+
+#[test]
+fn langchain_reads_every_manner() {
+    python("langchain_chat.py");
+}
+
+#[test]
+fn llm_reads_every_manner() {
+    python("llm_command.py");
+}
+
+#[test]
+#[ignore = "it installs LlamaIndex and LiteLLM, which are 130 MB to load and 500 MB on the disk"]
+fn llama_index_and_litellm_read_every_manner() {
+    let venv = install_python("frameworks", "frameworks.txt");
+    run_python(&venv, "llama.py");
+    run_python(&venv, "litellm_sdk.py");
 }
 
 #[test]
@@ -201,7 +227,10 @@ fn every_client_of_the_readme_is_run() {
 
 fn python(script: &str) {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    let venv = INSTALLED.get_or_init(install_python);
+    run_python(INSTALLED.get_or_init(|| install_python("venv", "requirements.txt")), script);
+}
+
+fn run_python(venv: &Path, script: &str) {
     let mut command = clean(&venv.join("bin/python"));
     command
         .arg(sources().join("python").join(script))
@@ -286,12 +315,12 @@ fn providers(url: &str) -> String {
     .concat()
 }
 
-/// Makes a virtual environment with the pinned packages, unless it is there.
-fn install_python() -> PathBuf {
+/// Makes a virtual environment with the packages that are pinned in a file, unless it is there.
+fn install_python(name: &str, pins: &str) -> PathBuf {
     let _lock = lock();
     let version = version("python3", (3, 11), PYTHON_HELP);
-    let requirements = sources().join("requirements.txt");
-    let venv = scratch().join("venv");
+    let requirements = sources().join(pins);
+    let venv = scratch().join(name);
     install(&venv, &format!("{version}{}", read(&requirements)), || {
         let mut make = Command::new("python3");
         run(make.args(["-m", "venv"]).arg(&venv), INSTALL_LIMIT)

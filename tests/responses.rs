@@ -35,8 +35,22 @@ fn obey(dialect: AnyDialect, body: &[u8]) -> Result<Response, String> {
         }
         _ => {}
     }
+    let items = response.object["output"].as_array().map_or(&[][..], Vec::as_slice);
+    if items.len() > 1 && items.iter().any(is_empty_message) {
+        return Err("R10: a message without words stands beside other items".to_owned());
+    }
     agree(dialect, body, &response)?;
     Ok(response)
+}
+
+/// A message with nothing in its parts.
+fn is_empty_message(item: &Value) -> bool {
+    let says = |part: &Value| {
+        let lists = ["annotations", "logprobs"]
+            .map(|name| part[name].as_array().is_some_and(|list| !list.is_empty()));
+        part["text"] != "" || lists.contains(&true)
+    };
+    item["type"] == "message" && !item["content"].as_array().is_some_and(|parts| parts.iter().any(says))
 }
 
 /// The first choice of chat completions says the same.

@@ -411,11 +411,10 @@ impl Answer {
     fn finish(&mut self, reason: FinishReason, tell: &mut Tell<'_>) {
         self.finish = Some(reason);
         if !self.next_fields.is_empty() && self.open_message().is_none() {
-            // They came without any text.
-            let told = self.items.iter_mut().rev().find(|item| matches!(item.body, Body::Message(_)));
-            match told {
-                Some(item) => keep(&mut item.unknown, &std::mem::take(&mut self.next_fields)),
-                None => self.text(Voice::Text, "", "", tell),
+            // No text followed them. An empty message would be an agent's answer before its calls.
+            match self.items.is_empty() {
+                true => self.text(Voice::Text, "", "", tell),
+                false => keep(&mut self.unknown, &std::mem::take(&mut self.next_fields)),
             }
         }
         let is_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);

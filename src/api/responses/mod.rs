@@ -24,8 +24,9 @@
 //!   `error`: its `code` is a word that clients of the API know, its `fault` the contract's own code. What goes on
 //!   then has the status `incomplete` and no `done`. A fault before anything was sent is an HTTP error with the body of
 //!   chat completions, which this API shares.
-//! - R10. Unknown fields of the answer are on its last event, those of a choice beside them, those of a delta on
-//!   the message, those of a call on its item.
+//! - R10. Unknown fields of the answer are on its last event, those of a choice beside them, those of a call on its
+//!   item, those of a delta on the message that it is of, or beside the choice's where none follows. A message
+//!   without words stands alone.
 //!
 //! # What becomes what
 //! | event | item |
