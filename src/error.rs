@@ -239,7 +239,7 @@ impl Error {
             }
             Error::CountsNothing { .. } | Error::CompletesNothing { .. } | Error::NotServed { .. } => {
                 StatusCode::NOT_IMPLEMENTED
-            },
+            }
             Error::Broken { .. } | Error::Limited(Limited { limit: Limit::Total, .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -266,11 +266,52 @@ fn reasoning_of_others_comes_back() {
     assert!(told >= 10, "{told} proofs");
 }
 
-/// The structured reasoning of the first choice.
+/// The structured reasoning of an answer, without that behind the last text: no block follows that it could precede.
 fn details(dialect: AnyDialect, body: &[u8]) -> Vec<Value> {
-    let answer = contract::check_stream(&support::stream(dialect, [body]), true).unwrap();
-    let raw = answer.choices.values().next().map(|choice| choice.details.clone()).unwrap_or_default();
-    raw.iter().map(|raw| serde_json::from_str(raw).unwrap()).collect()
+    let stream = support::stream(dialect, [body]);
+    let mut details = Vec::new();
+    let (mut is_text, mut late) = (false, 0);
+    for data in String::from_utf8_lossy(&stream).lines().filter_map(|line| line.strip_prefix("data: {")) {
+        let chunk: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
+        for choice in chunk["choices"].as_array().into_iter().flatten().filter(|choice| choice["index"] == 0)
+        {
+            let delta = &choice["delta"];
+            let says = |name: &str| delta[name].as_str().is_some_and(|text| !text.is_empty());
+            let items = delta["reasoning_details"].as_array().cloned().unwrap_or_default();
+            late += if is_text { items.len() } else { 0 };
+            details.extend(items);
+            if says("reasoning") || delta["tool_calls"].is_array() {
+                (is_text, late) = (false, 0);
+            } else if says("content") || says("refusal") {
+                is_text = true;
+            }
+        }
+    }
+    details.truncate(details.len() - late);
+    details
+}
+
+/// For many clients the last block is the answer: a proof that comes behind it is not told as a block of its own.
+#[test]
+fn what_is_sealed_never_follows_the_last_text() {
+    let frame =
+        |parts: &str| format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":[{parts}]}}}}]}}\n\n");
+    let end = "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\n\n";
+    let call = r#"{"functionCall":{"name":"f","args":{"x":1}}}"#;
+    let signed = r#"{"text":"","thoughtSignature":"c2ln"}"#;
+    let dialect = AnyDialect::plain("gemini").unwrap();
+    for (bodies, expect) in [
+        (vec![frame(r#"{"text":"a"}"#), frame(signed)], vec!["text"]),
+        (
+            vec![frame(r#"{"text":"a"}"#), frame(signed), frame(call)],
+            vec!["text", "redacted_thinking", "tool_use"],
+        ),
+        (vec![frame(signed), frame(r#"{"text":"a"}"#)], vec!["redacted_thinking", "text"]),
+    ] {
+        let message = obey(dialect, (bodies.concat() + end).as_bytes()).unwrap();
+        let kinds: Vec<&Value> = message.content.iter().map(|block| &block["type"]).collect();
+        assert_eq!(kinds, expect);
+    }
 }
 
 /// Two calls whose pieces alternate become two blocks, one after the other.

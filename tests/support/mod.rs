@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::api::Api;
 use millpond::api::chat_completions::ReasoningField;
+use millpond::chat::Chat;
 use millpond::dialect::{AnyDialect, Outgoing, Target, framer};
 use millpond::error::Error;
 use millpond::event::Event;

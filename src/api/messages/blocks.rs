@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::thought::{self, Thought};
-use crate::chat::sealed;
+use crate::chat::sealed::{self, Kind};
 use crate::event::{Body, Part};
 use crate::framing::Balance;
 use crate::json::{self, Field, Members};
@@ -65,6 +65,9 @@ pub(super) struct Blocks {
     /// The open block of reasoning.
     thought: Thought,
     waiting: VecDeque<Waiting>,
+    /// Data that millpond sealed and that came behind text: told before the next block. The last block is the answer
+    /// for many clients, so behind the last text nothing is told.
+    late: Vec<String>,
     held: usize,
     has_refused: bool,
 }
@@ -166,6 +169,7 @@ impl Blocks {
             self.act(waiting, to);
         }
         self.held = 0;
+        self.late.clear();
         self.close(to);
     }
 
@@ -218,6 +222,7 @@ impl Blocks {
             matches!(self.open, Open::Text { is_refusal, is_cited: false } if is_refusal == refusal);
         if !goes_on {
             self.close(to);
+            self.tell_late(to);
             to.open(Block::Text);
             self.open = Open::Text { is_refusal: refusal, is_cited: false };
         }
@@ -229,6 +234,7 @@ impl Blocks {
             let Some(citation) = citation(raw) else { continue };
             if !matches!(self.open, Open::Text { .. }) {
                 self.close(to);
+                self.tell_late(to);
                 to.open(Block::Text);
             }
             self.open = Open::Text { is_refusal: false, is_cited: true };
@@ -239,18 +245,20 @@ impl Blocks {
     /// Parts that only their provider knows: the API's own blocks as they are, others sealed.
     fn parts(&mut self, parts: &str, to: &mut dyn Writer) {
         for raw in json::elements(parts) {
-            self.close(to);
-            if is_own(raw) {
-                to.open(Block::Own(raw));
-            } else {
-                to.open(Block::Redacted(&sealed::seal(sealed::Kind::Part, raw)));
+            if !is_own(raw) {
+                self.hidden(Cow::Owned(sealed::seal(Kind::Part, raw)), to);
+                continue;
             }
+            self.close(to);
+            self.tell_late(to);
+            to.open(Block::Own(raw));
             to.close();
         }
     }
 
     fn call(&mut self, index: u32, block: Block<'_>, arguments: &str, to: &mut dyn Writer) {
         self.close(to);
+        self.tell_late(to);
         to.open(block);
         let mut call = Call { index, is_structure: None, balance: Balance::default(), is_whole: false };
         call.add(arguments, to);
@@ -297,9 +305,7 @@ impl Blocks {
         }
         for (item, raw) in items.iter().zip(details) {
             if let Some(data) = thought::hidden(item, raw.as_ref()) {
-                self.close(to);
-                to.open(Block::Redacted(&data));
-                to.close();
+                self.hidden(data, to);
                 continue;
             }
             if !thought::says_something(item) {
@@ -314,10 +320,33 @@ impl Blocks {
         }
     }
 
+    /// Reasoning that only its provider reads.
+    fn hidden(&mut self, data: Cow<'_, str>, to: &mut dyn Writer) {
+        let is_late = matches!(self.open, Open::Text { .. }) && sealed::is_sealed(&data);
+        if is_late {
+            self.held += data.len();
+            self.late.push(data.into_owned());
+            return;
+        }
+        self.close(to);
+        self.tell_late(to);
+        to.open(Block::Redacted(&data));
+        to.close();
+    }
+
+    fn tell_late(&mut self, to: &mut dyn Writer) {
+        for data in std::mem::take(&mut self.late) {
+            self.held = self.held.saturating_sub(data.len());
+            to.open(Block::Redacted(&data));
+            to.close();
+        }
+    }
+
     /// The open block of reasoning, or a new one.
     fn thinking(&mut self, to: &mut dyn Writer) -> &mut Thought {
         if !matches!(self.open, Open::Thinking) {
             self.close(to);
+            self.tell_late(to);
             to.open(Block::Thinking);
             self.open = Open::Thinking;
         }

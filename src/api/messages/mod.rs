@@ -44,7 +44,8 @@
 //! | `content_filter` | `refusal` |
 //!
 //! What is sealed is for the way back: clients keep such text and return it, and the provider gets its own form
-//! again. Neighbouring blocks of text without citations become one.
+//! again. For many clients the last block is the answer, so what is sealed waits behind a text for the next block, and
+//! is left out if none comes; the memory of reasoning has it still. Neighbouring blocks of text without citations become one.
 //!
 //! # The request
 //! It becomes a chat for providers of other APIs, and is kept in its own words for those that speak Messages

@@ -167,8 +167,13 @@ impl<'a> Interpreter<'a, '_> {
         } else if object.as_deref() != Some(self.named().1) {
             self.repairs.count(Repair::ObjectUnusual);
         }
-        let unknown = std::mem::take(&mut chunk.unknown);
-        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Answer, field)));
+        for field in std::mem::take(&mut chunk.unknown) {
+            match field.name.as_ref() {
+                // Strict clients know which words there are.
+                "service_tier" if field.value == "\"\"" => self.repairs.count(Repair::FieldType),
+                _ => self.out.push(Delta::Unknown(Scope::Answer, field)),
+            }
+        }
         let mut in_choice = None;
         let has_choices = match std::mem::take(&mut chunk.choices) {
             List::Items(choices, alone) => {

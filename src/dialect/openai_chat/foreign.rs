@@ -169,7 +169,7 @@ mod tests {
         let target = crate::dialect::Target { provider: "p", base_url: &url, model: "m" };
         let plain = OpenAiChat::PLAIN;
         for (dialect, dropped) in [(plain, &[][..]), (OpenAiChat { top_k: false, ..plain }, &["top_k"])] {
-            assert_eq!(super::super::request::request(&dialect, &target, &chat).dropped, dropped);
+            assert_eq!(super::super::request::request(&dialect, &target, &chat, &[]).dropped, dropped);
         }
     }
 }
