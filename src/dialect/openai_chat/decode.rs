@@ -169,7 +169,10 @@ impl<'a> Interpreter<'a, '_> {
         }
         for field in std::mem::take(&mut chunk.unknown) {
             match field.name.as_ref() {
-                // Strict clients know which words there are.
+                // Strict clients read both as words, and know the tiers.
+                "service_tier" | "system_fingerprint" if !field.value.starts_with(['"', 'n']) => {
+                    self.repairs.count(Repair::FieldType);
+                }
                 "service_tier" if field.value == "\"\"" => self.repairs.count(Repair::FieldType),
                 _ => self.out.push(Delta::Unknown(Scope::Answer, field)),
             }
@@ -402,8 +405,15 @@ impl<'a> Interpreter<'a, '_> {
         self.mentioned(choice, !self.texts && message.role.and_then(json::word).is_some());
         let content = message.content.map(|raw| self.content(raw)).unwrap_or_default();
         let signatures: Vec<Detail<'a>> = message.unknown.iter().filter_map(signature).collect();
-        let unknown = std::mem::take(&mut message.unknown);
-        self.out.extend(unknown.into_iter().map(|field| Delta::Unknown(Scope::Delta(choice), field)));
+        for field in std::mem::take(&mut message.unknown) {
+            match field.name.as_ref() {
+                // Strict clients read a list.
+                "annotations" if !field.value.starts_with(['[', 'n']) => {
+                    self.repairs.count(Repair::FieldType);
+                }
+                _ => self.out.push(Delta::Unknown(Scope::Delta(choice), field)),
+            }
+        }
         if let Some(parts) = content.unknown_parts {
             let field = Field { name: Cow::Borrowed("content_parts"), value: Cow::Owned(parts) };
             self.out.push(Delta::Unknown(Scope::Delta(choice), field));

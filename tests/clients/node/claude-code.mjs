@@ -49,7 +49,7 @@ async function fault(name, words, check) {
   check.that(words.test(result), `it says ${result}`);
 }
 
-const models = [...["openai", "groq", "perplexity", "home-made-cr"].map((manner) => model(manner)), "openai/gpt-5"];
+const models = [...["openai", "groq", "perplexity", "home-made-cr"].map((manner) => model(manner)), "openai/gpt-5", "google/gemini-3-pro-preview"];
 await run("claude code", [
   ...models.map((name) => ["plain", name, (check) => plain(name, check)]),
   ...models.map((name) => ["tools", name, (check) => tool(name, check)]),
