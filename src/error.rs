@@ -47,11 +47,11 @@ pub enum Error {
     ForeignOrigin,
     /// The client's: nobody serves this path.
     #[error(
-        "There is no {0}. Try POST /v1/chat/completions, POST /v1/responses, GET /v1/models or GET /healthz."
+        "There is no {0}. Try POST /v1/chat/completions, /v1/responses or /v1/messages, GET /v1/models or GET /healthz."
     )]
     NoSuchPath(String),
     /// The client's: the path does not take this method.
-    #[error("{0} does not take this method. Try POST /v1/chat/completions or GET /v1/models.")]
+    #[error("{0} does not take this method; the header `allow` names those that it takes.")]
     NoSuchMethod(String),
     /// The client's: nobody lists this model.
     #[error("There is no model \"{0}\". GET /v1/models lists those of the providers that are set up.")]

@@ -152,12 +152,14 @@ impl Request {
             return;
         };
         let repairs = Some(summary.repairs.as_str()).filter(|repairs| !repairs.is_empty());
+        // Files and the like name none.
+        let model = Some(summary.model.as_str()).filter(|model| !model.is_empty());
         tracing::info!(
             target: "millpond::request",
             method,
             route,
             provider = summary.provider.as_str(),
-            model = summary.model.as_str(),
+            model,
             status,
             end,
             attempts = summary.attempts,
