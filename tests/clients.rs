@@ -1,7 +1,7 @@
 //! The official SDKs in front of the program: every manner and every fault of the fake provider, in Python and
-//! in Node, with OpenAI's SDKs and with Anthropic's. Others are shown to break at manners of the fake provider, and
-//! not to break in front of millpond: `clients/node/trial.mjs` and `clients/rust/src/lib.rs` say how. Those that are
-//! large to install or to build run if they are asked for: `--ignored`.
+//! in Node, with OpenAI's SDKs and with Anthropic's. Other clients first show that some manners break them without
+//! millpond, then that none does in front of it: `clients/python/frameworks.py`, `clients/node/trial.mjs` and
+//! `clients/rust/src/lib.rs` say how. What is large to install or to build runs if it is asked for: `--ignored`.
 //!
 //! ```text
 //! script (clients/python, clients/node) ─ SDK ─► millpond ─► the fake provider inside
@@ -11,11 +11,8 @@
 //! ```
 //!
 //! What is expected stands in `clients/*.json`, which the scripts share; how a client finds millpond, in README's table
-//! of clients. `native.py` and `protocols.py` ask the fake
-//! provider outside themselves, with the SDKs of the dialects that it speaks.
-//!
-//! Frameworks on top of the SDKs first show that some manners break them without millpond (`python/frameworks.py`,
-//! `node/trial.mjs`, `rust`).
+//! of clients. `native.py` and `protocols.py` ask the fake provider outside themselves, with the SDKs of the dialects
+//! that it speaks.
 //!
 //! The SDKs are pinned in `clients/requirements.txt` and `clients/package-lock.json`, the larger ones in folders beside
 //! them, and installed below the target folder, again only if the pins change: the newest that work with the oldest
