@@ -35,6 +35,22 @@ impl<'a> ErrorBody<'a> {
             upstream_status: None,
         }
     }
+
+    /// Appends the members that tell where it comes from, those that are known.
+    pub(crate) fn write_origin(&self, out: &mut Vec<u8>) {
+        for (name, value) in [("provider", self.provider), ("provider_code", self.provider_code)] {
+            if let Some(value) = value {
+                out.push(b',');
+                json::write_string(name, out);
+                out.push(b':');
+                json::write_string(value, out);
+            }
+        }
+        if let Some(status) = self.upstream_status {
+            out.extend_from_slice(b",\"upstream_status\":");
+            json::write_number(status, out);
+        }
+    }
 }
 
 /// Appends `{"error": {…}}`.
@@ -51,17 +67,6 @@ pub fn write_error(body: &ErrorBody<'_>, out: &mut Vec<u8>) {
     optional(body.param, out);
     out.extend_from_slice(b",\"code\":");
     optional(body.code, out);
-    for (name, value) in [("provider", body.provider), ("provider_code", body.provider_code)] {
-        if let Some(value) = value {
-            out.push(b',');
-            json::write_string(name, out);
-            out.push(b':');
-            json::write_string(value, out);
-        }
-    }
-    if let Some(status) = body.upstream_status {
-        out.extend_from_slice(b",\"upstream_status\":");
-        json::write_number(status, out);
-    }
+    body.write_origin(out);
     out.extend_from_slice(b"}}");
 }

@@ -1,9 +1,11 @@
 //! The chat-completions API: the stream of chunks, the one object, the error object.
 
+mod chunks;
 mod error;
 mod object;
 mod stream;
 
+pub(crate) use chunks::Chunks;
 pub use error::{ErrorBody, write_error};
 pub use object::Fold;
 pub(crate) use object::{join_details, keep};

@@ -1,35 +1,30 @@
 //! Events become `data:` lines, one chunk each.
 
-use super::{ErrorBody, ReasoningField, key, write_error, write_extra_content};
+use super::chunks::Chunks;
+use super::{ReasoningField, key, write_extra_content};
 use crate::api::Encoder;
-use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage, told};
+use crate::event::{Body, Event, Finish, Part, told};
 use crate::json;
 
 /// The encoder of one streamed answer.
 #[derive(Debug)]
 pub struct Stream {
-    /// Named in faults.
-    provider: String,
-    include_usage: bool,
+    chunks: Chunks,
     reasoning: ReasoningField,
-    /// `data: {"id":…,"object":…,"created":…,"model":…`: the beginning of every chunk.
-    envelope: Vec<u8>,
 }
 
 impl Encoder for Stream {
     fn begin(&mut self, provider: &str) {
-        self.provider = provider.to_owned();
-        self.envelope.clear();
+        self.chunks.begin(provider);
     }
 
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
-            Event::Start(identity) => self.start(identity),
             Event::Part(part) => self.part(part, out),
             Event::Finish(finish) => self.finish(finish, out),
-            Event::Usage(usage) => self.usage(usage, out),
-            Event::Complete => out.extend_from_slice(b"data: [DONE]\n\n"),
-            Event::Fault(fault) => self.fault(fault, out),
+            Event::Start(_) | Event::Usage(_) | Event::Complete | Event::Fault(_) => {
+                self.chunks.event(event, out);
+            }
         }
     }
 }
@@ -37,27 +32,12 @@ impl Encoder for Stream {
 impl Stream {
     /// Makes an encoder; usage is sent if `include_usage` is set.
     pub fn new(include_usage: bool, reasoning: ReasoningField) -> Stream {
-        Stream { provider: String::new(), include_usage, reasoning, envelope: Vec::new() }
-    }
-
-    fn start(&mut self, identity: &Identity) {
-        let out = &mut self.envelope;
-        out.clear();
-        out.extend_from_slice(b"data: ");
-        identity.write_as("chat.completion.chunk", out);
-    }
-
-    /// Appends the envelope up to the choice's `delta`.
-    fn open(&self, choice: u32, unknown: &Unknown<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.envelope);
-        json::write_fields(unknown.answer, out);
-        out.extend_from_slice(b",\"choices\":[{\"index\":");
-        json::write_number(choice, out);
-        out.extend_from_slice(b",\"delta\":{");
+        Stream { chunks: Chunks::new("chat.completion.chunk", include_usage), reasoning }
     }
 
     fn part(&self, part: &Part<'_>, out: &mut Vec<u8>) {
-        self.open(part.choice, &part.unknown, out);
+        self.chunks.open(part.choice, part.unknown.answer, out);
+        out.extend_from_slice(b",\"delta\":{");
         let mut first = true;
         if part.first {
             key("role", &mut first, out);
@@ -105,8 +85,8 @@ impl Stream {
     }
 
     fn finish(&self, finish: &Finish<'_>, out: &mut Vec<u8>) {
-        self.open(finish.choice, &finish.unknown, out);
-        out.extend_from_slice(b"},\"finish_reason\":");
+        self.chunks.open(finish.choice, finish.unknown.answer, out);
+        out.extend_from_slice(b",\"delta\":{},\"finish_reason\":");
         json::write_string(finish.reason.as_str(), out);
         if let Some(native) = finish.native {
             out.extend_from_slice(b",\"native_finish_reason\":");
@@ -114,22 +94,6 @@ impl Stream {
         }
         json::write_fields(told(finish.unknown.choice), out);
         out.extend_from_slice(b"}]}\n\n");
-    }
-
-    fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
-        if !self.include_usage || !usage.is_whole() {
-            return;
-        }
-        out.extend_from_slice(&self.envelope);
-        out.extend_from_slice(b",\"choices\":[],\"usage\":");
-        usage.write(out);
-        out.extend_from_slice(b"}\n\n");
-    }
-
-    fn fault(&self, fault: &Fault, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        write_error(&ErrorBody::of_fault(fault, &self.provider), out);
-        out.extend_from_slice(b"\n\n");
     }
 }
 

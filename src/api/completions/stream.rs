@@ -2,35 +2,29 @@
 
 use super::{logprobs, native, word, write_beside};
 use crate::api::Encoder;
-use crate::api::chat_completions::{ErrorBody, ReasoningField, write_error};
-use crate::event::{Body, Event, Fault, Finish, Identity, Part, Unknown, Usage};
+use crate::api::chat_completions::{Chunks, ReasoningField};
+use crate::event::{Body, Event, Finish, Part, Unknown};
 use crate::json;
 
 /// The encoder of one streamed answer.
 #[derive(Debug)]
 pub struct Stream {
-    /// Named in faults.
-    provider: String,
-    include_usage: bool,
+    chunks: Chunks,
     reasoning: ReasoningField,
-    /// `data: {"id":…,"object":…,"created":…,"model":…`: the beginning of every chunk.
-    envelope: Vec<u8>,
 }
 
 impl Encoder for Stream {
     fn begin(&mut self, provider: &str) {
-        self.provider = provider.to_owned();
-        self.envelope.clear();
+        self.chunks.begin(provider);
     }
 
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
-            Event::Start(identity) => self.start(identity),
             Event::Part(part) => self.part(part, out),
             Event::Finish(finish) => self.finish(finish, out),
-            Event::Usage(usage) => self.usage(usage, out),
-            Event::Complete => out.extend_from_slice(b"data: [DONE]\n\n"),
-            Event::Fault(fault) => self.fault(fault, out),
+            Event::Start(_) | Event::Usage(_) | Event::Complete | Event::Fault(_) => {
+                self.chunks.event(event, out);
+            }
         }
     }
 }
@@ -38,22 +32,12 @@ impl Encoder for Stream {
 impl Stream {
     /// Makes an encoder; usage is sent if `include_usage` is set.
     pub fn new(include_usage: bool, reasoning: ReasoningField) -> Stream {
-        Stream { provider: String::new(), include_usage, reasoning, envelope: Vec::new() }
+        Stream { chunks: Chunks::new("text_completion", include_usage), reasoning }
     }
 
-    fn start(&mut self, identity: &Identity) {
-        let out = &mut self.envelope;
-        out.clear();
-        out.extend_from_slice(b"data: ");
-        identity.write_as("text_completion", out);
-    }
-
-    /// Appends the envelope, and a choice up to its finish reason.
+    /// Appends a chunk up to the finish reason of its choice.
     fn open(&self, choice: u32, text: &str, unknown: &Unknown<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.envelope);
-        json::write_fields(unknown.answer, out);
-        out.extend_from_slice(b",\"choices\":[{\"index\":");
-        json::write_number(choice, out);
+        self.chunks.open(choice, unknown.answer, out);
         out.extend_from_slice(b",\"text\":");
         json::write_string(text, out);
         out.extend_from_slice(b",\"logprobs\":");
@@ -90,22 +74,6 @@ impl Stream {
             json::write_string(native, out);
         }
         close(&finish.unknown, out);
-    }
-
-    fn usage(&self, usage: &Usage, out: &mut Vec<u8>) {
-        if !self.include_usage || !usage.is_whole() {
-            return;
-        }
-        out.extend_from_slice(&self.envelope);
-        out.extend_from_slice(b",\"choices\":[],\"usage\":");
-        usage.write(out);
-        out.extend_from_slice(b"}\n\n");
-    }
-
-    fn fault(&self, fault: &Fault, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        write_error(&ErrorBody::of_fault(fault, &self.provider), out);
-        out.extend_from_slice(b"\n\n");
     }
 }
 

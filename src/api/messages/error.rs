@@ -10,12 +10,7 @@ pub fn write_error(body: &ErrorBody<'_>, out: &mut Vec<u8>) {
     json::write_string(kind(body), out);
     out.extend_from_slice(b",\"message\":");
     json::write_string(body.message, out);
-    for (name, value) in [
-        ("param", body.param),
-        ("code", body.code),
-        ("provider", body.provider),
-        ("provider_code", body.provider_code),
-    ] {
+    for (name, value) in [("param", body.param), ("code", body.code)] {
         if let Some(value) = value {
             out.push(b',');
             json::write_string(name, out);
@@ -23,10 +18,7 @@ pub fn write_error(body: &ErrorBody<'_>, out: &mut Vec<u8>) {
             json::write_string(value, out);
         }
     }
-    if let Some(status) = body.upstream_status {
-        out.extend_from_slice(b",\"upstream_status\":");
-        json::write_number(status, out);
-    }
+    body.write_origin(out);
     out.extend_from_slice(b"}}");
 }
 
